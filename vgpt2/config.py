@@ -1,0 +1,183 @@
+"""Every key of a training run: its type, its default and one line about it.
+
+Nothing heavy is imported, so that a wrong key is answered before torch is loaded. Values come from YAML and
+`--set a.b=c` (see configfile.py); `python -m vgpt2.train --keys` prints this file as a table. Each part is handed to
+its user alone: `add_lora(model, cfg.lora, ...)`.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Count = Annotated[int, Field(gt=0, strict=True)]
+Natural = Annotated[int, Field(ge=0, strict=True)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+DEFAULT_SYSTEM = "You are an expert on the Viewpoint Vista SQL Server database."
+
+
+class Part(BaseModel):
+    """A frozen group of keys that refuses unknown ones."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class ModelConfig(Part):
+    path: str
+    """folder of the base model: config.json, safetensors, tokenizer"""
+    dtype: Literal["auto", "bfloat16", "float32"] = "auto"
+    """precision of the matmuls and of frozen weights; auto: bfloat16 where the device has it"""
+    gradient_checkpointing: bool = False
+    """recompute each layer in the backward: far less memory, about a third more time"""
+
+
+class DataConfig(Part):
+    train: tuple[str, ...] = ()
+    """files, or names in the registry; required"""
+    validation: Annotated[float, Field(ge=0, lt=1)] | str = 0.05
+    """share of the training rows held out (no prompt on both sides), or a file; 0: none"""
+    registry: str = "data/registry.json"
+    """named data sets"""
+    system: str | None = DEFAULT_SYSTEM
+    """the one system prompt, put first where a row has none; null: none"""
+    cutoff_tokens: Count = 4096
+    """longer rows are dropped and counted"""
+    max_rows: Count | None = None
+    """first rows only, for a trial; null: all"""
+    workers: Natural | Literal["auto"] = "auto"
+    """tokenising processes; 0: none, auto: by the size of the set"""
+    require_audit: bool = True
+    """refuse a file whose manifest holds no passed audit"""
+
+
+class LoRAConfig(Part):
+    rank: Count = 16
+    """columns of A, rows of B"""
+    alpha: Positive = 32.0
+    """the update is scaled by alpha / rank"""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """on the adapter's input; must be 0 in preference stages"""
+    use_rslora: bool = False
+    """scale by alpha / sqrt(rank) instead (Kalajdzievski 2023)"""
+    targets: tuple[str, ...] = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+    """names of the linear layers that get an adapter"""
+
+
+class BatchConfig(Part):
+    pack_tokens: Count = 4096
+    """SFT: tokens of one pack"""
+    packs_per_step: Count = 16
+    """SFT: packs of one optimizer step"""
+    examples_per_step: Count = 16
+    """DPO: pairs, KTO: answers of one optimizer step"""
+    micro_batch_tokens: Count = 4096
+    """tokens of one forward and backward: memory only, never the mathematics"""
+
+
+class OptimConfig(Part):
+    lr: Positive = 2e-4
+    """peak learning rate"""
+    schedule: Literal["cosine", "linear", "constant"] = "cosine"
+    """after the warm-up"""
+    warmup_ratio: Share = 0.03
+    """share of all steps"""
+    warmup_steps: Natural | None = None
+    """takes the place of warmup_ratio when given"""
+    min_lr_ratio: Share = 0.0
+    """the last learning rate as a share of the peak"""
+    betas: tuple[Share, Share] = (0.9, 0.999)
+    """decay of Adam's moments"""
+    eps: Positive = 1e-8
+    """added to the root of the second moment"""
+    weight_decay: NonNegative = 0.0
+    """decoupled; matrices only"""
+    max_grad_norm: Positive | None = 1.0
+    """global norm above which the step's gradient is scaled down; null: never"""
+
+
+class CheckpointConfig(Part):
+    save_every: Count = 200
+    """steps; the last step is always saved"""
+    keep: Count = 3
+    """step folders kept beside best and latest"""
+    eval_every: Count = 200
+    """steps; the last step is always evaluated"""
+    best_metric: str = "eval/loss"
+    """which value chooses `best`: down for losses, up for accuracies, margins and task scores"""
+    patience: Count | None = None
+    """stop after this many evaluations without a better value; null: never"""
+
+
+class DPOConfig(Part):
+    loss: Literal["sigmoid", "ipo", "hinge", "simpo", "orpo", "length_normalised"] = "sigmoid"
+    """one file each under vgpt2/losses"""
+    beta: Positive = 0.1
+    """strength of the tie to the reference"""
+    label_smoothing: Annotated[float, Field(ge=0, lt=0.5)] = 0.0
+    """share of labels taken to be wrong (cDPO); sigmoid only"""
+    sft_weight: NonNegative = 0.0
+    """weight of the chosen answers' SFT loss beside the preference loss (RPO)"""
+    simpo_gamma: NonNegative = 0.5
+    """SimPO's target margin"""
+    saturation_margin: Positive | None = None
+    """stop when accuracy is 1 and the margin above this in `saturation_evals` evaluations; null: never"""
+    saturation_evals: Count = 3
+    """evaluations in a row"""
+
+
+class KTOConfig(Part):
+    loss: Literal["kto", "apo_zero"] = "kto"
+    """one file each under vgpt2/losses"""
+    beta: Positive = 0.1
+    """strength of the tie to the reference"""
+    desirable_weight: Positive | Literal["auto"] = "auto"
+    """auto: the rarer class is weighted up until both weigh the same"""
+    undesirable_weight: Positive | Literal["auto"] = "auto"
+    """as above"""
+
+
+class TrainConfig(Part):
+    stage: Literal["sft", "dpo", "kto"] = "sft"
+    """given by --stage"""
+    run: str = ""
+    """name of the run and of its folder; given by --run, else the stage's name"""
+    output: str = "checkpoints"
+    """folder of the runs"""
+    init_adapter: str | None = None
+    """LoRA adapter to go on from: an adapter folder, a step folder, or RUN/best"""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """auto: cuda where there is one"""
+    seed: Natural = 0
+    """order, adapters and dropout are derived from it"""
+    deterministic: bool = False
+    """CUDA: bit-exact kernels only, slower; the CPU always is"""
+    epochs: Count = 1
+    """passes over the training rows"""
+    max_steps: Count | None = None
+    """stop earlier"""
+    log_every: Count = 10
+    """steps"""
+    nonfinite_limit: Count = 5
+    """skipped steps in a row after which the run stops"""
+    model: ModelConfig
+    data: DataConfig = DataConfig()
+    lora: LoRAConfig | None = LoRAConfig()
+    """null: every weight is trained"""
+    batch: BatchConfig = BatchConfig()
+    optim: OptimConfig = OptimConfig()
+    checkpoint: CheckpointConfig = CheckpointConfig()
+    dpo: DPOConfig = DPOConfig()
+    kto: KTOConfig = KTOConfig()
+
+    @model_validator(mode="after")
+    def _preference_stages_are_deterministic(self) -> "TrainConfig":
+        if self.stage != "sft" and self.lora and self.lora.dropout:
+            raise ValueError(f"lora.dropout is {self.lora.dropout}; stage {self.stage} compares two log-probabilities and needs 0")
+        if self.batch.micro_batch_tokens < self.batch.pack_tokens and self.stage == "sft":
+            raise ValueError(
+                f"batch.micro_batch_tokens is {self.batch.micro_batch_tokens} and batch.pack_tokens {self.batch.pack_tokens}; "
+                "a pack is never cut, so the first must not be smaller"
+            )
+        return self
