@@ -34,5 +34,4 @@ test: $(VENV)/dev
 
 lint: $(VENV)/dev
 	$(VENV)/bin/ruff check .
-	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy

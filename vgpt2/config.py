@@ -119,8 +119,8 @@ class DPOConfig(Part):
     """share of labels taken to be wrong (cDPO); sigmoid only"""
     sft_weight: NonNegative = 0.0
     """weight of the chosen answers' SFT loss beside the preference loss (RPO)"""
-    simpo_gamma: NonNegative = 0.5
-    """SimPO's target margin"""
+    simpo_gamma: NonNegative | None = None
+    """SimPO's target margin, in units of the reward; simpo only, and needed there"""
     saturation_margin: Positive | None = None
     """stop when accuracy is 1 and the margin above this in `saturation_evals` evaluations; null: never"""
     saturation_evals: Count = 3
@@ -172,9 +172,13 @@ class TrainConfig(Part):
     kto: KTOConfig = KTOConfig()
 
     @model_validator(mode="after")
-    def _preference_stages_are_deterministic(self) -> "TrainConfig":
+    def _keys_fit_together(self) -> "TrainConfig":
         if self.stage != "sft" and self.lora and self.lora.dropout:
             raise ValueError(f"lora.dropout is {self.lora.dropout}; stage {self.stage} compares two log-probabilities and needs 0")
+        if self.dpo.label_smoothing and self.dpo.loss != "sigmoid":
+            raise ValueError(f"dpo.label_smoothing is {self.dpo.label_smoothing}; loss {self.dpo.loss} has none, so set 0 or loss sigmoid")
+        if (self.dpo.simpo_gamma is None) == (self.dpo.loss == "simpo"):
+            raise ValueError(f"dpo.simpo_gamma is {self.dpo.simpo_gamma}; loss simpo needs a number and the others null")
         if self.batch.micro_batch_tokens < self.batch.pack_tokens and self.stage == "sft":
             raise ValueError(
                 f"batch.micro_batch_tokens is {self.batch.micro_batch_tokens} and batch.pack_tokens {self.batch.pack_tokens}; "

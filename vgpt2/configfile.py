@@ -68,6 +68,14 @@ def keys(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, str, s
         yield f"{prefix}{name}", _type_name(field.annotation), default, field.description or ""
 
 
+def flat(tree: Tree, prefix: str = "") -> Tree:
+    """A nested mapping as {dotted key: value}."""
+    leaves: Tree = {}
+    for key, value in tree.items():
+        leaves |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return leaves
+
+
 class _StrictLoader(yaml.SafeLoader):
     """SafeLoader that refuses what YAML would take silently: equal keys, anchors, keys that are no text."""
 

@@ -137,3 +137,13 @@ def _best_fit(window: list[int], lengths: Sequence[int], budget: int) -> list[li
         packs[chosen].append(index)
         insort(rooms, (room - length, chosen))
     return [packs[chosen] for _, chosen in rooms]
+
+
+def plan_examples(lengths: Sequence[int], per_step: int, budget: int, *, seed: int, epoch: int) -> list[list[list[int]]]:
+    """One epoch of preference steps: `per_step` examples each, in an order fixed by (seed, epoch), cut into micro-batches of `budget` tokens.
+
+    Raises ValueError naming the first example longer than `budget` or empty.
+    """
+    order = list(range(len(lengths)))
+    random.Random(f"{seed}/order/{epoch}").shuffle(order)
+    return [cut(order[start : start + per_step], lengths, budget) for start in range(0, len(order), per_step)]

@@ -1,0 +1,330 @@
+"""The training loop, the same for every stage: count units, forward and backward, clip, step, log, evaluate, save.
+
+The gradient of a step is (sum of its losses) / (its units), whatever the micro-batches. Order, learning rate and dropout are computed
+from (seed, step), so a run that goes on from step k is the run that was never interrupted, bit for bit.
+"""
+
+import contextlib
+import math
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from vgpt2 import checkpoint
+from vgpt2.config import TrainConfig
+from vgpt2.dataset import Record
+from vgpt2.interrupts import Interrupted, Interrupts
+from vgpt2.metrics import RunLog
+from vgpt2.model import CausalLM
+from vgpt2.optim import clip, learning_rate
+from vgpt2.packing import Packed, cut
+from vgpt2.tokenizer import ChatTokenizer
+
+Policy = Callable[[Packed], Tensor]  # (T,) log-probabilities of the labels
+Sums = dict[str, tuple[float, int]]  # metric -> (sum, count)
+SAVES_TO_FAIL = 3  # in a row, before the run stops
+
+
+class Example(Protocol):
+    """One encoded row. `tokens` decide the micro-batches, `units` divide the loss."""
+
+    where: str
+
+    @property
+    def tokens(self) -> int: ...
+    @property
+    def units(self) -> int: ...
+
+
+class Batch(Protocol):
+    packed: Packed
+    units: int
+
+    def to(self, device: torch.device) -> "Batch": ...
+
+
+class Stage(Protocol):
+    """What SFT, DPO and KTO each decide; see vgpt2/stages/sft.py for the shortest."""
+
+    name: str
+    unit: str
+    needs_reference: bool
+
+    def encode(self, record: Record, tokenizer: ChatTokenizer) -> Any:
+        """One row as an Example, or the reason (str) why it is dropped."""
+        ...
+
+    def complete(self, train: list[Any], held_out: list[Any], *, seed: int) -> tuple[list[Any], list[Any]]:
+        """Once, before planning: what needs the whole set (KTO's mismatched answers and class weights)."""
+        ...
+
+    def plan(self, tokens: Sequence[int], *, seed: int, epoch: int) -> list[list[list[int]]]:
+        """One epoch: optimizer steps of micro-batches of example indices."""
+        ...
+
+    def collate(self, examples: Sequence[Any]) -> Batch: ...
+
+    def prepare(self, policy: Policy, batches: list[Any]) -> list[Any]:
+        """Once per optimizer step, before its first backward: what needs all of the step's rows."""
+        ...
+
+    def loss(self, policy: Policy, batch: Any) -> tuple[Tensor, dict[str, tuple[Tensor, int]]]:
+        """Losses (U,), one a unit, and metrics as (sum, count)."""
+        ...
+
+    def summarise(self, values: dict[str, float]) -> dict[str, float]:
+        """The means with what follows from several of them."""
+        ...
+
+    def remarks(self, first: dict[str, float], now: dict[str, float]) -> list[str]:
+        """Warnings that a person understands, from the first and the present held-out values."""
+        ...
+
+    def is_saturated(self, values: dict[str, float]) -> bool:
+        """Whether the held-out values say that nothing is left to learn."""
+        ...
+
+
+class NonFinite(ValueError):
+    """Too many steps in a row without a finite gradient."""
+
+
+@dataclass
+class State:
+    """What a checkpoint holds beside weights and moments; JSON, floats exact."""
+
+    step: int = 0
+    tokens: int = 0
+    skipped: int = 0
+    skipped_in_a_row: int = 0
+    interruptions: int = 0
+    last_log_step: int = 0
+    last_eval_step: int = 0
+    best_value: float | None = None
+    best_step: int | None = None
+    evals_without_better: int = 0
+    saturated_evals: int = 0
+    first_eval: dict[str, float] = field(default_factory=dict)
+    log_rows: int = 0
+    window: Sums = field(default_factory=dict)  # since the last logged line
+
+
+@dataclass
+class Job:
+    """The parts that a run puts together; `steps[k]` are the micro-batches of optimizer step k."""
+
+    cfg: TrainConfig
+    stage: Stage
+    model: CausalLM
+    optimizer: torch.optim.Optimizer
+    examples: Sequence[Any]
+    eval_examples: Sequence[Any]
+    steps: list[list[list[int]]]
+    run_dir: Path
+    device: torch.device
+    autocast_dtype: torch.dtype | None
+    write: Callable[[Path, State], None]
+    log: RunLog
+    interrupts: Interrupts
+    protect: frozenset[str] = frozenset()  # step folders that rotation must leave alone
+    saved_step: int = 0
+    failed_saves: int = 0
+
+    def autocast(self) -> contextlib.AbstractContextManager[Any]:
+        if self.autocast_dtype is None:
+            return contextlib.nullcontext()
+        return torch.autocast(self.device.type, self.autocast_dtype)
+
+    @property
+    def parameters(self) -> list[torch.nn.Parameter]:
+        return [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
+
+
+def plan_run(stage: Stage, tokens: Sequence[int], cfg: TrainConfig) -> list[list[list[int]]]:
+    """The micro-batches of every optimizer step of the run, all epochs, at most `max_steps`."""
+    steps = [step for epoch in range(cfg.epochs) for step in stage.plan(tokens, seed=cfg.seed, epoch=epoch)]
+    return steps[: cfg.max_steps]
+
+
+def fit(job: Job, state: State) -> None:
+    """Trains from `state.step` to the last planned step or the early stop, leaving a checkpoint either way.
+
+    Raises Interrupted after saving the last finished step, NonFinite, or checkpoint.SaveFailed.
+    """
+    job.model.train()
+    try:
+        do_what_is_due(job, state)
+        while not is_finished(job, state):
+            take_step(job, state)
+            do_what_is_due(job, state)
+    except Interrupted:
+        job.optimizer.zero_grad(set_to_none=True)
+        state.interruptions += 1
+        if state.step > job.saved_step:
+            save(job, state)
+        raise
+    assert state.step == len(job.steps) or stops_early(job, state), "steps done differ from steps planned"
+
+
+def is_finished(job: Job, state: State) -> bool:
+    return state.step >= len(job.steps) or stops_early(job, state) is not None
+
+
+def stops_early(job: Job, state: State) -> str | None:
+    """Why the run ends before its last planned step, if it does."""
+    patience = job.cfg.checkpoint.patience
+    if patience is not None and state.evals_without_better >= patience:
+        return f"{job.cfg.checkpoint.best_metric} has not improved in {state.evals_without_better} evaluations"
+    if state.saturated_evals >= job.cfg.dpo.saturation_evals:
+        return f"accuracy 1 and margin over the limit in {state.saturated_evals} evaluations"
+    return None
+
+
+def take_step(job: Job, state: State) -> None:
+    """One optimizer step; leaves `state` untouched when interrupted between its micro-batches."""
+    rows = job.steps[state.step]
+    batches = [job.stage.collate([job.examples[i] for i in indices]).to(job.device) for indices in rows]
+    units = sum(batch.units for batch in batches)
+    assert all(batch.units > 0 for batch in batches), "a micro-batch without a unit reached the loop"
+    torch.manual_seed(random.Random(f"{job.cfg.seed}/dropout/{state.step}").getrandbits(63))
+    with job.autocast():
+        batches = job.stage.prepare(job.model, batches)
+    sums: list[dict[str, tuple[Tensor, int]]] = []
+    for batch in batches:
+        job.interrupts.check()
+        with job.autocast():
+            losses, metrics = job.stage.loss(job.model, batch)
+        (losses.sum() / units).backward()
+        sums.append(metrics | {"loss": (losses.detach().sum(), batch.units)})
+    grad_norm = float(clip(job.parameters, job.cfg.optim.max_grad_norm))  # sync
+    lr = learning_rate(state.step, job.cfg.optim, len(job.steps))
+    if math.isfinite(grad_norm):
+        for group in job.optimizer.param_groups:
+            group["lr"] = lr
+        job.optimizer.step()
+        for metrics in sums:
+            add(state.window, metrics)
+        add(state.window, {"grad_norm": (torch.tensor(grad_norm), 1)})
+        state.skipped_in_a_row = 0
+    else:
+        state.skipped += 1
+        state.skipped_in_a_row += 1
+    job.optimizer.zero_grad(set_to_none=True)
+    state.tokens += sum(batch.packed.input_ids.numel() for batch in batches)
+    state.step += 1
+    job.log.advance(state.step, tokens=state.tokens)
+    if state.skipped_in_a_row:
+        refuse_or_warn(job, state, grad_norm, rows)
+
+
+def refuse_or_warn(job: Job, state: State, grad_norm: float, rows: list[list[int]]) -> None:
+    places = [job.examples[i].where for indices in rows for i in indices]
+    shown = ", ".join(places[:3]) + (f" and {len(places) - 3} more" if len(places) > 3 else "")
+    job.log.warn(f"step {state.step}: gradient norm is {grad_norm}; the step is skipped, weights and moments stay as they were; rows {shown}")
+    if state.skipped_in_a_row >= job.cfg.nonfinite_limit:
+        raise NonFinite(
+            f"step {state.step}: {state.skipped_in_a_row} steps in a row without a finite gradient (nonfinite_limit); "
+            f"lower optim.lr or look at rows {shown}"
+        )
+
+
+def add(window: Sums, metrics: dict[str, tuple[Tensor, int]]) -> None:
+    for name, (value, count) in metrics.items():
+        total, n = window.get(name, (0.0, 0))
+        window[name] = (total + float(value), n + count)  # sync
+
+
+def do_what_is_due(job: Job, state: State) -> None:
+    """Logs, evaluates and saves at `state.step`; doing it twice does nothing, so a resumed run catches up here."""
+    every, last = job.cfg.checkpoint, is_finished(job, state)
+    if state.step > state.last_log_step and (state.step % job.cfg.log_every == 0 or last):
+        state.last_log_step = state.step
+        values = {name: total / n for name, (total, n) in state.window.items() if n}
+        values["lr"] = learning_rate(state.step - 1, job.cfg.optim, len(job.steps))
+        job.log.train(state.step, job.stage.summarise(values) | {"skipped": state.skipped}, tokens=state.tokens)
+        state.window = {}
+    is_better = False
+    if job.eval_examples and state.step > state.last_eval_step and (state.step % every.eval_every == 0 or last):
+        is_better = note_evaluation(job, state, evaluate(job))
+    if state.step > job.saved_step and (state.step % every.save_every == 0 or is_better or is_finished(job, state)):
+        save(job, state)
+    elif is_better:
+        checkpoint.point(job.run_dir, "best", checkpoint.step_dir(job.run_dir, state.step))
+
+
+@torch.no_grad()
+def evaluate(job: Job) -> dict[str, float]:
+    """Means over the held-out rows, weighted by unit; weights, mode and random state stay as they are."""
+    tokens = [example.tokens for example in job.eval_examples]
+    plan = cut(range(len(tokens)), tokens, job.cfg.batch.micro_batch_tokens)
+    job.model.eval()
+    try:
+        batches = [job.stage.collate([job.eval_examples[i] for i in indices]) for indices in plan]
+        sums: Sums = {}
+        with job.autocast():
+            for batch in job.stage.prepare(job.model, batches):
+                job.interrupts.check()
+                losses, metrics = job.stage.loss(job.model, batch.to(job.device))
+                add(sums, metrics | {"loss": (losses.sum(), batch.units)})
+    finally:
+        job.model.train()
+    return job.stage.summarise({name: total / n for name, (total, n) in sums.items() if n})
+
+
+def note_evaluation(job: Job, state: State, values: dict[str, float]) -> bool:
+    """Logs the held-out values; whether they are the best so far, which ties and NaN never are."""
+    state.last_eval_step = state.step
+    state.first_eval = state.first_eval or values
+    state.saturated_evals = state.saturated_evals + 1 if job.stage.is_saturated(values) else 0
+    for remark in job.stage.remarks(state.first_eval, values):
+        job.log.warn(f"step {state.step}: {remark}")
+    named = {f"eval/{name}": value for name, value in values.items()}
+    job.log.eval(state.step, named)
+    name = job.cfg.checkpoint.best_metric
+    if name not in named:
+        raise ValueError(f"checkpoint.best_metric is '{name}'; this stage evaluates {', '.join(sorted(named))}")
+    value = named[name]
+    is_better = math.isfinite(value) and (
+        state.best_value is None or (value < state.best_value if goes_down(name) else value > state.best_value)
+    )
+    if is_better:
+        state.best_value, state.best_step, state.evals_without_better = value, state.step, 0
+    else:
+        state.evals_without_better += 1
+    return is_better
+
+
+def goes_down(metric: str) -> bool:
+    """Whether less is better: losses, perplexities, divergences and false answers."""
+    return any(word in metric for word in ("loss", "perplexity", "kl", "false_", "collapse"))
+
+
+def save(job: Job, state: State) -> None:
+    """A checkpoint of `state.step`; a failure is survived twice in a row unless it is the last step's."""
+    state.log_rows = job.log.rows
+    try:
+        folder = checkpoint.save(job.run_dir, state.step, lambda tmp: job.write(tmp, state))
+    except checkpoint.SaveFailed as failure:
+        job.failed_saves += 1
+        if job.failed_saves >= SAVES_TO_FAIL or is_finished(job, state):
+            raise
+        job.log.warn(f"{failure}; training goes on, the next try is in {job.cfg.checkpoint.save_every} steps")
+        return
+    job.failed_saves, job.saved_step = 0, state.step
+    checkpoint.point(job.run_dir, "latest", folder)
+    if state.best_step == state.step or not job.eval_examples:
+        checkpoint.point(job.run_dir, "best", folder)
+    checkpoint.rotate(job.run_dir, job.cfg.checkpoint.keep, protect=job.protect)
+
+
+def state_to_json(state: State) -> dict[str, Any]:
+    return asdict(state)
+
+
+def state_from_json(data: dict[str, Any]) -> State:
+    return State(**(data | {"window": {name: (total, n) for name, (total, n) in data["window"].items()}}))

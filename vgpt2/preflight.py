@@ -1,0 +1,120 @@
+"""What can be refused before torch is imported and a weight is read: names, files, folders, audits. No torch."""
+
+import hashlib
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+from vgpt2.config import TrainConfig
+
+RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+# Windows opens these as devices, whatever their ending
+RESERVED = re.compile(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\..*)?")
+
+
+def run_folder(cfg: TrainConfig) -> Path:
+    return Path(cfg.output) / (cfg.run or cfg.stage)
+
+
+def mistakes(cfg: TrainConfig, *, resume: bool, preview: bool = False) -> list[str]:
+    """Every mistake that the file system shows, a line each; a preview needs neither a free run folder nor an audit."""
+    run = [] if preview else [*_run(cfg, resume), *_adapter(cfg)]
+    return [*run, *_model(Path(cfg.model.path)), *_data(cfg, audited=cfg.data.require_audit and not preview)]
+
+
+def data_files(cfg: TrainConfig) -> list[Path]:
+    """The files that `data.train` and `data.validation` name, registry names resolved, in order and once each."""
+    names = list(cfg.data.train) + ([cfg.data.validation] if isinstance(cfg.data.validation, str) else [])
+    return list(dict.fromkeys(_file_of(name, cfg.data.registry) for name in names))
+
+
+def sha256_of(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _run(cfg: TrainConfig, resume: bool) -> list[str]:
+    name = cfg.run or cfg.stage
+    if not RUN_NAME.fullmatch(name) or RESERVED.fullmatch(name):
+        return [f"--run {name[:80]!r}: not a run name; allowed is {RUN_NAME.pattern}, and no device name of Windows"]
+    folder = run_folder(cfg)
+    for parent in (folder, *folder.parents):
+        if parent.exists() and not parent.is_dir():
+            return [f"{folder}: {parent} is a file; give another folder with --set output=DIR"]
+    if folder.is_symlink():
+        return [f"{folder}: is a symbolic link; a run folder must be a real one, so move the link or choose --run NAME"]
+    nearest = next(parent for parent in (folder, *folder.resolve().parents) if parent.exists())
+    if not os.access(nearest, os.W_OK):
+        return [f"{folder}: {nearest} is read-only; give another folder with --set output=DIR"]
+    started = (folder / "run.json").exists()
+    if started and not resume:
+        return [f"{folder}: this run exists; go on with --resume, or choose another name with --run NAME"]
+    if resume and not started:
+        return [f"{folder}: no run to resume; start it without --resume"]
+    if folder.is_dir() and not started and any(not entry.name.startswith(".") for entry in folder.iterdir()):
+        return [f"{folder}: not empty and not a run of ours; choose another name with --run NAME"]
+    return []
+
+
+def _model(folder: Path) -> list[str]:
+    if not folder.is_dir():
+        cure = "python -m vgpt2.embedded" if "smollm2-135m" in folder.name else "put the folder there, or --set model.path=DIR"
+        return [f"model.path: {folder} is no folder; {cure}"]
+    missing = [name for name in ("config.json", "tokenizer.json") if not (folder / name).is_file()]
+    if missing:
+        return [f"model.path: {folder} holds no {' and no '.join(missing)}; it must be a Hugging Face model folder"]
+    if not any(folder.glob("*.safetensors")):
+        return [f"model.path: {folder} holds no *.safetensors; weights in other formats are not read"]
+    return []
+
+
+def _adapter(cfg: TrainConfig) -> list[str]:
+    if cfg.init_adapter is None:
+        return []
+    if cfg.lora is None:
+        return ["init_adapter: given, but lora is null; merge the adapter first: python -m vgpt2.export --checkpoint DIR --merge OUT"]
+    if not Path(cfg.init_adapter).exists():
+        return [f"init_adapter: {cfg.init_adapter} does not exist; train it first, or name its run folder, step folder or RUN/best"]
+    return []
+
+
+def _data(cfg: TrainConfig, *, audited: bool) -> list[str]:
+    if not cfg.data.train:
+        return ["data.train: names no file; for example --set data.train=[data/sft/train.jsonl]"]
+    errors = []
+    for path in data_files(cfg):
+        if not path.is_file():
+            errors.append(f"data.train: {path} is no file and no name in {cfg.data.registry}")
+        elif path.stat().st_size == 0:
+            errors.append(f"{path}: is empty; it needs at least one row")
+        elif audited:
+            errors += _audit(path)
+    return errors
+
+
+def _audit(path: Path) -> list[str]:
+    """Why the file's manifest does not prove a passed audit of these very bytes, if so."""
+    manifest = path.with_name(path.name + ".manifest.json")
+    cure = f"python -m vgpt2.datagen audit {path}, or --set data.require_audit=false"
+    if not manifest.is_file():
+        return [f"{path}: no audit stands beside it; {cure}"]
+    try:
+        found: dict[str, Any] = json.loads(manifest.read_text("utf-8"))
+    except (ValueError, RecursionError):
+        return [f"{manifest}: not JSON; {cure}"]
+    audit = found.get("audit") or {}
+    if not audit.get("passed"):
+        return [f"{path}: its audit has not passed; {cure}"]
+    if audit.get("sha256") != sha256_of(path):
+        return [f"{path}: changed since its audit; {cure}"]
+    return []
+
+
+def _file_of(name: str, registry: str) -> Path:
+    path, listing = Path(name), Path(registry)
+    if path.suffix or not listing.is_file():
+        return path
+    entry = json.loads(listing.read_text("utf-8")).get(name)
+    return listing.parent / entry["file_name"] if entry else path

@@ -1,0 +1,93 @@
+"""run.json: what a run was started with, so that it can be repeated, and refused when something under it changed."""
+
+import json
+import os
+import platform
+import sys
+from collections.abc import Sequence
+from datetime import datetime, timezone
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from vgpt2 import __version__, atomic
+from vgpt2.config import TrainConfig
+from vgpt2.configfile import flat
+from vgpt2.preflight import sha256_of
+
+# keys that change what is shown or kept, not what is learned
+FREE_KEYS = frozenset(
+    {"run", "output", "log_every", "nonfinite_limit", "data.workers", "data.require_audit", "checkpoint.save_every", "checkpoint.keep", "checkpoint.patience"}
+)
+PACKAGES = ("torch", "transformers", "tokenizers", "safetensors", "numpy", "sqlparse")
+
+
+def describe(cfg: TrainConfig, *, files: Sequence[Path], rows: dict[str, int], tokenizer: str, lineage: list[dict[str, str]]) -> dict[str, Any]:
+    """The record of a run that starts here; paths as the user gave them, no home folder, no secret."""
+    return {
+        "format": 1,
+        "vgpt2": __version__,
+        "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "command": ["python", "-m", "vgpt2.train", *sys.argv[1:]],
+        "config": cfg.model_dump(mode="json"),
+        "seed": cfg.seed,
+        "rows": rows,
+        "fingerprints": {
+            "model": model_fingerprint(Path(cfg.model.path)),
+            "tokenizer, template and system prompt": tokenizer,
+            **{path.as_posix(): sha256_of(path) for path in files},
+        },
+        "lineage": lineage,
+        "environment": environment(cfg.device),
+    }
+
+
+def model_fingerprint(folder: Path) -> str:
+    """sha256 over the config's and the weights' own hashes: other weights, other fingerprint."""
+    files = [folder / "config.json", *sorted(folder.glob("*.safetensors"))]
+    return " ".join(sha256_of(path)[:16] for path in files)
+
+
+def environment(device: str) -> dict[str, Any]:
+    """What bit-exactness depends on beside the record's other parts."""
+    return {
+        "python": platform.python_version(),
+        **{name: version(name) for name in PACKAGES},
+        "system": platform.system(),
+        "device": device,
+        "threads": torch.get_num_threads(),
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        "cores": os.cpu_count(),
+        **({"gpu": torch.cuda.get_device_name()} if torch.cuda.is_available() else {}),
+    }
+
+
+def write(folder: Path, record: dict[str, Any]) -> None:
+    atomic.write_text(folder / "run.json", json.dumps(record, indent=2) + "\n")
+
+
+def read(folder: Path) -> dict[str, Any]:
+    path = folder / "run.json"
+    try:
+        record: dict[str, Any] = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise ValueError(f"{path}: cannot be read ({type(error).__name__}); restore it, or start anew with --run NAME") from None
+    if record.get("format") != 1:
+        raise ValueError(f"{path}: format {record.get('format')!r}; this version reads 1")
+    return record
+
+
+def differences(before: dict[str, Any], now: dict[str, Any]) -> tuple[list[str], list[str]]:
+    """(what forbids going on, what may change the bits), one line `name: before -> now` each."""
+    old, new = flat(before["config"]), flat(now["config"])
+    forbids = [f"{key}: {old.get(key)} -> {new.get(key)}" for key in sorted(old.keys() | new.keys()) if key not in FREE_KEYS and old.get(key) != new.get(key)]
+    forbids += _changed(before["fingerprints"], now["fingerprints"], 12)
+    forbids += _changed(before["rows"], now["rows"], 12)
+    return forbids, _changed(before["environment"], now["environment"], 40)
+
+
+def _changed(before: dict[str, Any], now: dict[str, Any], width: int) -> list[str]:
+    keys = sorted(before.keys() | now.keys())
+    return [f"{key}: {str(before.get(key))[:width]} -> {str(now.get(key))[:width]}" for key in keys if before.get(key) != now.get(key)]

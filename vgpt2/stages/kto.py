@@ -1,0 +1,198 @@
+"""Kahneman-Tversky optimization: single answers, desirable or not, against the step's KL estimate."""
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vgpt2.config import KTOConfig, TrainConfig
+from vgpt2.dataset import Record
+from vgpt2.losses.apo import apo_zero_unpaired_loss
+from vgpt2.losses.kto import kto_loss
+from vgpt2.losses.logps import sequence_logps
+from vgpt2.packing import Packed, pack, plan_examples
+from vgpt2.stages.answers import Answer, encode_answer
+from vgpt2.tokenizer import ChatTokenizer
+
+Metrics = dict[str, tuple[Tensor, int]]
+
+
+@dataclass(frozen=True)
+class KTOExample:
+    """An answer with its label; answers[1], where there is one, is the mismatched answer: this prompt, another row's answer."""
+
+    where: str
+    answers: tuple[Answer, ...]
+    is_desirable: bool
+    markers: int
+    ref_logps: tuple[float, ...] | None = None  # one a member of `answers`
+    units: int = 1  # an answer
+
+    @property
+    def tokens(self) -> int:
+        return len(self.answers[0].input_ids)
+
+
+@dataclass(frozen=True)
+class KTOBatch:
+    packed: Packed  # N answers
+    ref_logps: Tensor  # (N,)
+    is_desirable: Tensor  # (N,) bool
+    mismatched: Packed | None  # M <= N mismatched answers
+    mismatched_ref_logps: Tensor  # (M,)
+    kl: Tensor  # (), of the whole step; filled in by `prepare`
+    units: int  # N
+
+    def to(self, device: torch.device) -> "KTOBatch":
+        moved = {name: getattr(self, name).to(device, non_blocking=True) for name in ("ref_logps", "is_desirable", "mismatched_ref_logps", "kl")}
+        return replace(self, packed=self.packed.to(device), mismatched=self.mismatched and self.mismatched.to(device), **moved)
+
+
+class KTO:
+    """Stage "kto": the unit of the loss is one answer."""
+
+    name = "kto"
+    unit = "answer"
+    needs_reference = True
+
+    def __init__(self, cfg: TrainConfig) -> None:
+        self.cfg = cfg.kto
+        self.batch = cfg.batch
+        self.cutoff_tokens = cfg.data.cutoff_tokens
+        self.weights = (1.0, 1.0)  # desirable, undesirable; set by `complete`
+
+    def encode(self, record: Record, tokenizer: ChatTokenizer) -> KTOExample | str:
+        """The row's answer and label, or the reason why it cannot be used."""
+        answer = encode_answer(record.prompt, record.completion, tokenizer, self.cutoff_tokens)
+        if isinstance(answer, str):
+            return answer
+        assert record.label is not None  # dataset.read has normalised it
+        return KTOExample(record.where, (answer,), record.label, answer.markers)
+
+    def complete(self, train: list[KTOExample], held_out: list[KTOExample], *, seed: int) -> tuple[list[KTOExample], list[KTOExample]]:
+        """Both sets with their mismatched answers; the class weights come from the training rows."""
+        self.weights = class_weights(self.cfg, [example.is_desirable for example in train])
+        if self.cfg.loss != "kto":
+            return train, held_out
+        return add_mismatched(train, self.cutoff_tokens, seed=seed), add_mismatched(held_out, self.cutoff_tokens, seed=seed)
+
+    def plan(self, tokens: Sequence[int], *, seed: int, epoch: int) -> list[list[list[int]]]:
+        return plan_examples(tokens, self.batch.examples_per_step, self.batch.micro_batch_tokens, seed=seed, epoch=epoch)
+
+    def collate(self, examples: Sequence[KTOExample]) -> KTOBatch:
+        own = [example.answers[0] for example in examples]
+        others = [example for example in examples if len(example.answers) == 2]
+        return KTOBatch(
+            packed=pack([(answer.input_ids, answer.completion_mask) for answer in own]),
+            ref_logps=torch.tensor([example.ref_logps[0] if example.ref_logps else 0.0 for example in examples]),
+            is_desirable=torch.tensor([example.is_desirable for example in examples]),
+            mismatched=pack([(example.answers[1].input_ids, example.answers[1].completion_mask) for example in others]) if others else None,
+            mismatched_ref_logps=torch.tensor([example.ref_logps[1] if example.ref_logps else 0.0 for example in others]),
+            kl=torch.zeros(()),
+            units=len(examples),
+        )
+
+    @torch.no_grad()
+    def prepare(self, policy: Callable[[Packed], Tensor], batches: list[KTOBatch]) -> list[KTOBatch]:
+        """Fills in kl: the mean over the step's mismatched answers of log policy / reference, at least 0."""
+        log_ratios = [
+            sequence_logps(policy(batch.mismatched), batch.mismatched.cu_seqlens) - batch.mismatched_ref_logps
+            for batch in batches
+            if batch.mismatched is not None
+        ]
+        if not log_ratios:
+            return batches
+        kl = torch.cat(log_ratios).mean().clamp(min=0)
+        return [replace(batch, kl=kl) for batch in batches]
+
+    def loss(self, policy: Callable[[Packed], Tensor], batch: KTOBatch) -> tuple[Tensor, Metrics]:
+        """Losses (N,) and the metrics of N answers."""
+        policy_logps = sequence_logps(policy(batch.packed), batch.packed.cu_seqlens)  # (N,)
+        desirable_weight, undesirable_weight = self.weights
+        options = {"beta": self.cfg.beta, "desirable_weight": desirable_weight, "undesirable_weight": undesirable_weight}
+        if self.cfg.loss == "kto":
+            losses, rewards = kto_loss(policy_logps, batch.ref_logps, batch.is_desirable, batch.kl, **options)
+        else:
+            losses, rewards = apo_zero_unpaired_loss(policy_logps, batch.ref_logps, batch.is_desirable, **options)
+        return losses, answer_metrics(policy_logps.detach(), rewards, batch.is_desirable, self.cfg.beta * batch.kl) | {"kl": (batch.kl * batch.units, batch.units)}
+
+    def summarise(self, values: dict[str, float]) -> dict[str, float]:
+        """Adds the margin, which needs both classes' means."""
+        if {"rewards/chosen", "rewards/rejected"} <= values.keys():
+            return values | {"rewards/margin": values["rewards/chosen"] - values["rewards/rejected"]}
+        return values
+
+    def remarks(self, first: dict[str, float], now: dict[str, float]) -> list[str]:
+        """What the held-out values say in words, against those of the first evaluation."""
+        if now.get("rewards/chosen", 0.0) < -0.1:
+            return ["the desirable answers lose on the reference: see 'Reading the curves' in README.md; lower optim.lr or raise kto.beta"]
+        return []
+
+    def is_saturated(self, values: dict[str, float]) -> bool:
+        return False
+
+
+def class_weights(cfg: KTOConfig, labels: Sequence[bool]) -> tuple[float, float]:
+    """(desirable, undesirable); "auto" raises the rarer class until weight times count is equal, the other keeps 1.
+
+    Ethayarajh et al. 2024, arXiv:2402.01306: the products' ratio belongs in [1, 4/3].
+    """
+    desirable = sum(labels)
+    undesirable = len(labels) - desirable
+    most = max(desirable, undesirable)
+    return (
+        most / max(desirable, 1) if cfg.desirable_weight == "auto" else cfg.desirable_weight,
+        most / max(undesirable, 1) if cfg.undesirable_weight == "auto" else cfg.undesirable_weight,
+    )
+
+
+def add_mismatched(examples: list[KTOExample], cutoff_tokens: int, *, seed: int) -> list[KTOExample]:
+    """Each example with another row's answer behind its own prompt, where a row with another prompt is left and it fits."""
+    completed = []
+    for example, partner in zip(examples, mismatched_partners([example.answers[0] for example in examples], seed=seed)):
+        own = example.answers[0]
+        swapped = None if partner is None else swap_answer(own, examples[partner].answers[0], cutoff_tokens)
+        completed.append(example if swapped is None else replace(example, answers=(own, swapped)))
+    return completed
+
+
+def mismatched_partners(answers: Sequence[Answer], *, seed: int) -> list[int | None]:
+    """For each row another row with a different prompt, each used once; None where too many rows share one prompt.
+
+    Rows are laid out by prompt, prompts in seeded order; a shift by the size of the largest group leaves every group when no group holds
+    more than half of the rows.
+    """
+    prompts = [answer.input_ids[: answer.prompt_tokens].tobytes() for answer in answers]
+    order = sorted(range(len(prompts)), key=lambda i: prompts[i])
+    groups = [list(rows) for _, rows in groupby(order, key=lambda i: prompts[i])]
+    random.Random(f"{seed}/mismatched").shuffle(groups)
+    order = [i for group in groups for i in group]
+    shift = max(map(len, groups), default=0)
+    partners: list[int | None] = [None] * len(prompts)
+    for place, row in enumerate(order):
+        partner = order[(place + shift) % len(order)]
+        if prompts[partner] != prompts[row]:
+            partners[row] = partner
+    return partners
+
+
+def swap_answer(own: Answer, other: Answer, cutoff_tokens: int) -> Answer | None:
+    """The prompt of `own` with the answer of `other`; None when the two are longer than `cutoff_tokens`."""
+    ids = np.concatenate((own.input_ids[: own.prompt_tokens], other.input_ids[other.prompt_tokens :]))
+    mask = np.concatenate((own.completion_mask[: own.prompt_tokens], other.completion_mask[other.prompt_tokens :]))
+    return Answer(ids, mask, own.prompt_tokens, 0) if len(ids) <= cutoff_tokens else None
+
+
+def answer_metrics(policy_logps: Tensor, rewards: Tensor, is_desirable: Tensor, beta_kl: Tensor) -> Metrics:
+    """Sums over N answers, all (N,); an answer is on the right side when its reward is above beta * kl and desirable, or below and not."""
+    desirable = int(is_desirable.sum())  # sync
+    classes = (("chosen", is_desirable, desirable), ("rejected", ~is_desirable, len(rewards) - desirable))
+    metrics: Metrics = {"rewards/accuracy": (((rewards > beta_kl) == is_desirable).sum(), len(rewards))}
+    for name, members, count in classes:
+        metrics[f"rewards/{name}"] = ((rewards * members).sum(), count)
+        metrics[f"logps/{name}"] = ((policy_logps * members).sum(), count)
+    return metrics

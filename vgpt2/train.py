@@ -1,0 +1,86 @@
+"""The command `python -m vgpt2.train`: reads the config, refuses what is wrong with it, hands it to vgpt2/run.py."""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from vgpt2 import __version__, preflight
+from vgpt2.config import TrainConfig
+from vgpt2.configfile import ConfigError, keys, load
+
+STAGES = ("sft", "dpo", "kto")
+EXAMPLES = """examples:
+  python -m vgpt2.train --stage sft
+  python -m vgpt2.train --stage sft --run trial --set optim.lr=1e-3 --set epochs=2
+  python -m vgpt2.train --stage sft --run trial --resume
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Exit code: 0 done, 2 something to mend, 130 or 143 interrupted and resumable."""
+    args = parse(argv)
+    if args.keys:
+        for name, kind, default, description in keys(TrainConfig):
+            print(f"{name:30} {default:12} {description} [{kind}]")
+        return 0
+    try:
+        cfg = config_of(args)
+        if errors := preflight.mistakes(cfg, resume=args.resume, preview=args.preview is not None):
+            raise ConfigError(errors)
+        # torch takes seconds to import: every mistake above is answered before
+        from vgpt2 import run
+
+        if args.preview is not None:
+            return run.preview(cfg, rows=args.preview)
+        return run.run(cfg, resume=args.resume, steal_lock=args.steal_lock, ignore_interrupts=args.ignore_interrupts)
+    except (ValueError, OSError) as error:
+        if args.debug:
+            raise
+        print(error, file=sys.stderr)
+        return 2
+
+
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m vgpt2.train",
+        description="Train one stage into checkpoints/RUN; Ctrl+C saves, --resume goes on.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--stage", choices=STAGES, help="which objective (required unless --resume)")
+    parser.add_argument("--config", type=Path, help="YAML file; default configs/STAGE.yaml")
+    parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE", help="one key, may be repeated")
+    parser.add_argument("--run", help="name of the run and of its folder; default the config's, else the stage")
+    parser.add_argument("--resume", action="store_true", help="go on from the newest good checkpoint of --run")
+    parser.add_argument("--preview", type=int, metavar="N", help="show N rows with their supervised tokens and stop; no model is loaded")
+    parser.add_argument("--keys", action="store_true", help="list every config key with its default and stop")
+    parser.add_argument("--ignore-interrupts", action="store_true", help="count stray Ctrl+C instead of stopping; SIGTERM still stops")
+    parser.add_argument("--steal-lock", action="store_true", help="take over a run folder whose lock another machine holds")
+    parser.add_argument("--debug", action="store_true", help="tracebacks for mistakes too")
+    parser.add_argument("--version", action="version", version=f"vgpt2 {__version__}")
+    args = parser.parse_args(argv)
+    if args.stage is None and not (args.resume and args.run) and not args.keys:
+        parser.error("--stage is missing; choose sft, dpo or kto")
+    return args
+
+
+def config_of(args: argparse.Namespace) -> TrainConfig:
+    """The config of the named file, or of the run to resume, with --stage, --run and --set on top."""
+    overrides = list(args.overrides)
+    if args.stage:
+        overrides.append(f"stage={args.stage}")
+    if args.run:
+        overrides.append(f"run={json.dumps(args.run)}")
+    path = args.config or Path("configs") / f"{args.stage}.yaml"
+    if args.resume and args.config is None:
+        output = next((text.partition("=")[2] for text in args.overrides if text.startswith("output=")), "checkpoints")
+        path = Path(output) / (args.run or args.stage) / "config.yaml"
+        if not path.is_file():
+            raise ConfigError([f"{path}: no such file; there is no run '{args.run or args.stage}' to resume, start it without --resume"])
+    return load(TrainConfig, path, overrides)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
