@@ -179,9 +179,16 @@ class TrainConfig(Part):
             raise ValueError(f"dpo.label_smoothing is {self.dpo.label_smoothing}; loss {self.dpo.loss} has none, so set 0 or loss sigmoid")
         if (self.dpo.simpo_gamma is None) == (self.dpo.loss == "simpo"):
             raise ValueError(f"dpo.simpo_gamma is {self.dpo.simpo_gamma}; loss simpo needs a number and the others null")
-        if self.batch.micro_batch_tokens < self.batch.pack_tokens and self.stage == "sft":
+        batch, cutoff = self.batch, self.data.cutoff_tokens
+        if self.stage == "sft" and not cutoff <= batch.pack_tokens <= batch.micro_batch_tokens:
             raise ValueError(
-                f"batch.micro_batch_tokens is {self.batch.micro_batch_tokens} and batch.pack_tokens {self.batch.pack_tokens}; "
-                "a pack is never cut, so the first must not be smaller"
+                f"data.cutoff_tokens {cutoff}, batch.pack_tokens {batch.pack_tokens}, batch.micro_batch_tokens {batch.micro_batch_tokens}: "
+                "rows and packs are never cut, so none may be larger than the next"
+            )
+        longest = {"dpo": 2 * cutoff, "kto": cutoff}.get(self.stage, 0)
+        if longest > batch.micro_batch_tokens:
+            raise ValueError(
+                f"batch.micro_batch_tokens is {batch.micro_batch_tokens}; stage {self.stage} needs {longest}, "
+                f"since one {'pair' if self.stage == 'dpo' else 'answer'} of data.cutoff_tokens {cutoff} is never cut"
             )
         return self
