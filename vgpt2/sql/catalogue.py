@@ -253,7 +253,7 @@ def _foreign_keys(path: Path, known: set[str]) -> list[ForeignKey]:
     for number, row in enumerate(_rows(path, fields), 1):
         child, child_columns, parent, parent_columns = (row[name] for name in fields)
         if len(child_columns) != len(parent_columns):
-            raise CatalogueError(f"{path}: row {number} pairs {len(child_columns)} columns with {len(parent_columns)}; both sides need as many")
+            raise CatalogueError(f"{path}: row {number}: {len(child_columns)} columns against {len(parent_columns)}; they must be as many")
         if child in known and parent in known:
             source = row.get("source") or "constraint"
             keys.append(ForeignKey(child, _interned(child_columns), parent, _interned(parent_columns), source))
