@@ -1,6 +1,6 @@
 """Strict YAML and `--set a.b=c` into a config model, with every mistake named by file, line and key at once.
 
-    cfg = load(TrainConfig, Path("configs/sft.yaml"), ["optim.lr=1e-4"])
+cfg = load(TrainConfig, Path("configs/sft.yaml"), ["optim.lr=1e-4"])
 """
 
 import difflib
@@ -82,7 +82,7 @@ class _StrictLoader(yaml.SafeLoader):
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
             raise ConfigError([f"{self.name}:{self.peek_event().start_mark.line + 1}: aliases (*name) are not read; write the value out"])
-        return super().compose_node(parent, index)  # type: ignore[arg-type]
+        return super().compose_node(parent, index)
 
 
 def _read_one(path: Path) -> tuple[Tree, dict[str, str]]:
@@ -132,13 +132,15 @@ def _walk(node: yaml.MappingNode, prefix: str, path: str, places: dict[str, str]
         shown = value.value if isinstance(value, yaml.ScalarNode) else "..."
         if key in seen:
             first, before = seen[key]
-            errors.append(
-                f"{path}:{first} and :{line}: key '{key}' is given twice ({before}, then {shown}); YAML would silently take {shown}, so keep one"
-            )
+            said = f"key '{key}' is given twice ({before}, then {shown})"
+            errors.append(f"{path}:{first} and :{line}: {said}; YAML would silently take {shown}, so keep one")
         seen[key] = (line, shown)
         places[key] = f"{path}:{line}"
-        if isinstance(value, yaml.MappingNode):
-            _walk(value, f"{key}.", path, places, errors)
+        items = enumerate(value.value) if isinstance(value, yaml.SequenceNode) else ()
+        groups = [(f"{key}.", value), *((f"{key}.{i}.", item) for i, item in items)]
+        for below, group in groups:
+            if isinstance(group, yaml.MappingNode):
+                _walk(group, below, path, places, errors)
 
 
 def _override(tree: Tree, places: dict[str, str], text: str) -> list[str]:

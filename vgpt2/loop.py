@@ -63,6 +63,10 @@ class Stage(Protocol):
         """Once, before planning: what needs the whole set (KTO's mismatched answers and class weights)."""
         ...
 
+    def notes(self) -> list[str]:
+        """What the user should know before the first step."""
+        ...
+
     def plan(self, tokens: Sequence[int], *, seed: int, epoch: int) -> list[list[list[int]]]:
         """One epoch: optimizer steps of micro-batches of example indices."""
         ...
@@ -131,7 +135,7 @@ class Job:
     write: Callable[[Path, State], None]
     log: RunLog
     interrupts: Interrupts
-    protect: frozenset[str] = frozenset()  # step folders that rotation must leave alone
+    protect: tuple[Path, ...] = ()  # step folders that rotation must leave alone
     saved_step: int = 0
     failed_saves: int = 0
 
@@ -225,7 +229,9 @@ def take_step(job: Job, state: State) -> None:
 def refuse_or_warn(job: Job, state: State, grad_norm: float, rows: list[list[int]]) -> None:
     places = [job.examples[i].where for indices in rows for i in indices]
     shown = ", ".join(places[:3]) + (f" and {len(places) - 3} more" if len(places) > 3 else "")
-    job.log.warn(f"step {state.step}: gradient norm is {grad_norm}; the step is skipped, weights and moments stay as they were; rows {shown}")
+    job.log.warn(
+        f"step {state.step}: gradient norm is {grad_norm}; the step is skipped, weights and moments stay as they were; rows {shown}"
+    )
     if state.skipped_in_a_row >= job.cfg.nonfinite_limit:
         raise NonFinite(
             f"step {state.step}: {state.skipped_in_a_row} steps in a row without a finite gradient (nonfinite_limit); "
@@ -254,7 +260,7 @@ def do_what_is_due(job: Job, state: State) -> None:
     if state.step > job.saved_step and (state.step % every.save_every == 0 or is_better or is_finished(job, state)):
         save(job, state)
     elif is_better:
-        checkpoint.point(job.run_dir, "best", checkpoint.step_dir(job.run_dir, state.step))
+        checkpoint.point(job.run_dir, "best", job.run_dir / f"step-{state.step:06d}")
 
 
 @torch.no_grad()
@@ -308,7 +314,7 @@ def save(job: Job, state: State) -> None:
     """A checkpoint of `state.step`; a failure is survived twice in a row unless it is the last step's."""
     state.log_rows = job.log.rows
     try:
-        folder = checkpoint.save(job.run_dir, state.step, lambda tmp: job.write(tmp, state))
+        folder = checkpoint.save(job.run_dir, state.step, lambda tmp: job.write(tmp, state), meta={"stage": job.stage.name})
     except checkpoint.SaveFailed as failure:
         job.failed_saves += 1
         if job.failed_saves >= SAVES_TO_FAIL or is_finished(job, state):

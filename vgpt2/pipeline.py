@@ -57,9 +57,9 @@ class PipelineConfig(Part):
     steps: Annotated[tuple[StepConfig, ...], Field(min_length=1)]
     show: str
     """text file printed at the end: the table"""
-    summaries: dict[str, str] = {}
+    summaries: dict[str, str] = Field(default_factory=dict)
     """label -> summary.json of a training step, added up in the line below the table"""
-    places: dict[str, str] = {}
+    places: dict[str, str] = Field(default_factory=dict)
     """label -> path, printed last"""
 
 
@@ -173,7 +173,10 @@ def wait(child: "subprocess.Popen[bytes]") -> dict[str, float]:
         return {}
     _, status, usage = os.wait4(child.pid, 0)
     child.returncode = os.waitstatus_to_exitcode(status)
-    return {"cpu_seconds": round(usage.ru_utime + usage.ru_stime, 1), "peak_bytes": usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)}
+    return {
+        "cpu_seconds": round(usage.ru_utime + usage.ru_stime, 1),
+        "peak_bytes": usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024),
+    }
 
 
 @contextlib.contextmanager
@@ -214,13 +217,16 @@ def refuse_changed(step: StepConfig, ledger: Ledger) -> None:
     """A step that ran from another command or other inputs is not mixed with what it left."""
     entry = ledger.entries.get(step.name)
     if entry and entry["key"] != step_key(step) and any(Path(path).exists() for path in (*step.outputs, step.begun or "/nonexistent")):
-        raise ValueError(f"step '{step.name}': its command or inputs have changed since it ran; run it and all after it again with --redo {step.name}")
+        raise ValueError(
+            f"step '{step.name}': its command or inputs have changed since it ran; run it and all after it again with --redo {step.name}"
+        )
 
 
 def refuse_second_child(ledger: Ledger) -> None:
     running = ledger.entries.get("running")
     if running and running["start"] is not None and process_start_time(running["pid"]) == running["start"]:
-        raise ValueError(f"step '{running['step']}' of an earlier call still runs as process {running['pid']}; wait for it, or end it with kill {running['pid']}")
+        who = f"step '{running['step']}' of an earlier call still runs as process {running['pid']}"
+        raise ValueError(f"{who}; wait for it, or end it with kill {running['pid']}")
 
 
 def forget(cfg: PipelineConfig, ledger: Ledger, name: str) -> None:
@@ -253,7 +259,8 @@ def print_end(cfg: PipelineConfig, ledger: Ledger, *, seconds: float) -> None:
         print(f"{label}: {summary['line']}")
     cost = f"{sum(entry['seconds'] for entry in entries):.0f} s in all steps"
     if all("cpu_seconds" in entry for entry in entries):
-        cost += f", {sum(entry['cpu_seconds'] for entry in entries):.0f} CPU-seconds, peak {max(entry['peak_bytes'] for entry in entries) / 2**30:.1f} GiB"
+        peak_gib = max(entry["peak_bytes"] for entry in entries) / 2**30
+        cost += f", {sum(entry['cpu_seconds'] for entry in entries):.0f} CPU-seconds, peak {peak_gib:.1f} GiB"
     print(f"this call {seconds:.0f} s; {cost}")
     for label, path in cfg.places.items():
         print(f"{label:12} {path}")

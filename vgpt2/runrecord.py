@@ -1,35 +1,44 @@
 """run.json: what a run was started with, so that it can be repeated, and refused when something under it changed."""
 
 import json
-import os
 import platform
 import sys
-from collections.abc import Sequence
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from vgpt2 import __version__, atomic
+from vgpt2 import __version__, atomic, checkpoint
 from vgpt2.config import TrainConfig
 from vgpt2.configfile import flat
-from vgpt2.preflight import sha256_of
+from vgpt2.preflight import data_files, sha256_of
 
 # keys that change what is shown or kept, not what is learned
 FREE_KEYS = frozenset(
-    {"run", "output", "log_every", "nonfinite_limit", "data.workers", "data.require_audit", "checkpoint.save_every", "checkpoint.keep", "checkpoint.patience"}
+    {
+        "run",
+        "output",
+        "log_every",
+        "nonfinite_limit",
+        "data.workers",
+        "data.require_audit",
+        "checkpoint.save_every",
+        "checkpoint.keep",
+        "checkpoint.patience",
+    }
 )
+FORMAT = 1
 PACKAGES = ("torch", "transformers", "tokenizers", "safetensors", "numpy", "sqlparse")
 
 
-def describe(cfg: TrainConfig, *, files: Sequence[Path], rows: dict[str, int], tokenizer: str, lineage: list[dict[str, str]]) -> dict[str, Any]:
-    """The record of a run that starts here; paths as the user gave them, no home folder, no secret."""
+def describe(cfg: TrainConfig, *, rows: dict[str, int], tokenizer: str, device: torch.device) -> dict[str, Any]:
+    """The record of a run that starts here; paths as the user gave them."""
     return {
-        "format": 1,
+        "format": FORMAT,
         "vgpt2": __version__,
-        "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": ["python", "-m", "vgpt2.train", *sys.argv[1:]],
         "config": cfg.model_dump(mode="json"),
         "seed": cfg.seed,
@@ -37,11 +46,23 @@ def describe(cfg: TrainConfig, *, files: Sequence[Path], rows: dict[str, int], t
         "fingerprints": {
             "model": model_fingerprint(Path(cfg.model.path)),
             "tokenizer, template and system prompt": tokenizer,
-            **{path.as_posix(): sha256_of(path) for path in files},
+            **{path.as_posix(): sha256_of(path) for path in data_files(cfg)},
         },
-        "lineage": lineage,
-        "environment": environment(cfg.device),
+        "lineage": lineage(cfg.init_adapter),
+        "environment": environment(device),
     }
+
+
+def lineage(init_adapter: str | None) -> list[dict[str, Any]]:
+    """The runs whose adapter this one goes on from, oldest first; the adapter's own hash is what counts."""
+    if init_adapter is None:
+        return []
+    folder = checkpoint.resolve(init_adapter)
+    adapter = {"adapter": folder.as_posix(), "sha256": sha256_of(folder / "adapter_model.safetensors")}
+    if not (folder.parent / "run.json").is_file():
+        return [adapter]
+    parent = read(folder.parent)
+    return [*parent["lineage"], adapter | {"stage": parent["config"]["stage"], "vgpt2": parent["vgpt2"]}]
 
 
 def model_fingerprint(folder: Path) -> str:
@@ -50,17 +71,15 @@ def model_fingerprint(folder: Path) -> str:
     return " ".join(sha256_of(path)[:16] for path in files)
 
 
-def environment(device: str) -> dict[str, Any]:
+def environment(device: torch.device) -> dict[str, Any]:
     """What bit-exactness depends on beside the record's other parts."""
     return {
         "python": platform.python_version(),
         **{name: version(name) for name in PACKAGES},
         "system": platform.system(),
-        "device": device,
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
         "threads": torch.get_num_threads(),
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
-        "cores": os.cpu_count(),
-        **({"gpu": torch.cuda.get_device_name()} if torch.cuda.is_available() else {}),
     }
 
 
@@ -74,15 +93,19 @@ def read(folder: Path) -> dict[str, Any]:
         record: dict[str, Any] = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise ValueError(f"{path}: cannot be read ({type(error).__name__}); restore it, or start anew with --run NAME") from None
-    if record.get("format") != 1:
-        raise ValueError(f"{path}: format {record.get('format')!r}; this version reads 1")
+    if record.get("format") != FORMAT:
+        raise ValueError(f"{path}: format {record.get('format')!r}; this version reads {FORMAT}")
     return record
 
 
 def differences(before: dict[str, Any], now: dict[str, Any]) -> tuple[list[str], list[str]]:
     """(what forbids going on, what may change the bits), one line `name: before -> now` each."""
     old, new = flat(before["config"]), flat(now["config"])
-    forbids = [f"{key}: {old.get(key)} -> {new.get(key)}" for key in sorted(old.keys() | new.keys()) if key not in FREE_KEYS and old.get(key) != new.get(key)]
+    forbids = [
+        f"{key}: {old.get(key)} -> {new.get(key)}"
+        for key in sorted(old.keys() | new.keys())
+        if key not in FREE_KEYS and old.get(key) != new.get(key)
+    ]
     forbids += _changed(before["fingerprints"], now["fingerprints"], 12)
     forbids += _changed(before["rows"], now["rows"], 12)
     return forbids, _changed(before["environment"], now["environment"], 40)

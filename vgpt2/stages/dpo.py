@@ -17,7 +17,7 @@ from vgpt2.losses.logps import sequence_lengths, sequence_logps
 from vgpt2.losses.orpo import orpo_loss
 from vgpt2.losses.rpo import chosen_nll
 from vgpt2.losses.simpo import simpo_loss
-from vgpt2.packing import Packed, label_count, pack, plan_examples
+from vgpt2.packing import Packed, pack, plan_examples
 from vgpt2.stages.answers import Answer, encode_answer
 from vgpt2.tokenizer import ChatTokenizer
 
@@ -86,6 +86,9 @@ class DPO:
     def complete(self, train: list[DPOExample], held_out: list[DPOExample], *, seed: int) -> tuple[list[DPOExample], list[DPOExample]]:
         return train, held_out
 
+    def notes(self) -> list[str]:
+        return []
+
     def plan(self, tokens: Sequence[int], *, seed: int, epoch: int) -> list[list[list[int]]]:
         return plan_examples(tokens, self.batch.examples_per_step, self.batch.micro_batch_tokens, seed=seed, epoch=epoch)
 
@@ -114,7 +117,9 @@ class DPO:
         """What the held-out values say in words, against those of the first evaluation."""
         remarks = []
         if now["logps/chosen"] < first["logps/chosen"] - 1 and now["rewards/chosen"] < 0:
-            remarks.append("the chosen log-prob falls too: the margin grows by pushing both answers down; see 'Reading the curves' in README.md")
+            remarks.append(
+                "the chosen log-prob falls too: the margin grows by pushing both answers down; see 'Reading the curves' in README.md"
+            )
         if now["rewards/accuracy"] < 0.5:
             remarks.append("the rejected answers win more than half of the pairs: are chosen and rejected swapped in the data?")
         return remarks

@@ -48,7 +48,9 @@ class KTOBatch:
     units: int  # N
 
     def to(self, device: torch.device) -> "KTOBatch":
-        moved = {name: getattr(self, name).to(device, non_blocking=True) for name in ("ref_logps", "is_desirable", "mismatched_ref_logps", "kl")}
+        moved = {
+            name: getattr(self, name).to(device, non_blocking=True) for name in ("ref_logps", "is_desirable", "mismatched_ref_logps", "kl")
+        }
         return replace(self, packed=self.packed.to(device), mismatched=self.mismatched and self.mismatched.to(device), **moved)
 
 
@@ -63,7 +65,8 @@ class KTO:
         self.cfg = cfg.kto
         self.batch = cfg.batch
         self.cutoff_tokens = cfg.data.cutoff_tokens
-        self.weights = (1.0, 1.0)  # desirable, undesirable; set by `complete`
+        self.weights = (1.0, 1.0)  # desirable, undesirable; both set by `complete`
+        self.without_mismatched = 0
 
     def encode(self, record: Record, tokenizer: ChatTokenizer) -> KTOExample | str:
         """The row's answer and label, or the reason why it cannot be used."""
@@ -78,7 +81,16 @@ class KTO:
         self.weights = class_weights(self.cfg, [example.is_desirable for example in train])
         if self.cfg.loss != "kto":
             return train, held_out
-        return add_mismatched(train, self.cutoff_tokens, seed=seed), add_mismatched(held_out, self.cutoff_tokens, seed=seed)
+        train = add_mismatched(train, self.cutoff_tokens, seed=seed)
+        self.without_mismatched = sum(len(example.answers) == 1 for example in train)
+        return train, add_mismatched(held_out, self.cutoff_tokens, seed=seed)
+
+    def notes(self) -> list[str]:
+        """The class weights, and the rows that no other prompt's answer could be found for."""
+        desirable, undesirable = self.weights
+        return [
+            f"class weights: desirable {desirable:.3g}, undesirable {undesirable:.3g}; {self.without_mismatched} rows do not count in kl"
+        ]
 
     def plan(self, tokens: Sequence[int], *, seed: int, epoch: int) -> list[list[list[int]]]:
         return plan_examples(tokens, self.batch.examples_per_step, self.batch.micro_batch_tokens, seed=seed, epoch=epoch)
@@ -118,7 +130,9 @@ class KTO:
             losses, rewards = kto_loss(policy_logps, batch.ref_logps, batch.is_desirable, batch.kl, **options)
         else:
             losses, rewards = apo_zero_unpaired_loss(policy_logps, batch.ref_logps, batch.is_desirable, **options)
-        return losses, answer_metrics(policy_logps.detach(), rewards, batch.is_desirable, self.cfg.beta * batch.kl) | {"kl": (batch.kl * batch.units, batch.units)}
+        return losses, answer_metrics(policy_logps.detach(), rewards, batch.is_desirable, self.cfg.beta * batch.kl) | {
+            "kl": (batch.kl * batch.units, batch.units)
+        }
 
     def summarise(self, values: dict[str, float]) -> dict[str, float]:
         """Adds the margin, which needs both classes' means."""

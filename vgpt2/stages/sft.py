@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 import torch
@@ -66,12 +67,15 @@ class SFT:
     def complete(self, train: list[SFTExample], held_out: list[SFTExample], *, seed: int) -> tuple[list[SFTExample], list[SFTExample]]:
         return train, held_out
 
+    def notes(self) -> list[str]:
+        return []
+
     def plan(self, tokens: Sequence[int], *, seed: int, epoch: int) -> list[list[list[int]]]:
         """Steps of micro-batches of rows: full packs, `packs_per_step` of them a step, as many in a micro-batch as fit."""
         packs = plan_batches(tokens, self.batch.pack_tokens, seed=seed, epoch=epoch)
         together = self.batch.micro_batch_tokens // self.batch.pack_tokens
         steps = [packs[i : i + self.batch.packs_per_step] for i in range(0, len(packs), self.batch.packs_per_step)]
-        return [[sum(step[i : i + together], []) for i in range(0, len(step), together)] for step in steps]
+        return [[list(chain(*step[i : i + together])) for i in range(0, len(step), together)] for step in steps]
 
     def collate(self, examples: Sequence[SFTExample]) -> SFTBatch:
         packed = pack([(example.input_ids, example.completion_mask) for example in examples])

@@ -1,0 +1,134 @@
+"""Names that sound real and are not: guesses and slips a person or a model would make, each imitating one real name.
+
+A fake is never the name of a known object or column in any case, and belongs to one split (see `names`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from random import Random
+
+from vgpt2.datagen import english
+from vgpt2.datagen.names import Names
+from vgpt2.sql.catalogue import Column, Object
+
+_LETTERS = "ABCDEFGHILMNOPRSTUVW"
+_ATTEMPTS = 40
+
+
+@dataclass(frozen=True)
+class Fake:
+    name: str
+    kind: str
+    imitates: str
+
+
+Guess = Callable[[str, str | None, Sequence[str], Random], str | None]  # (real name, description, module prefixes, rng) -> guess
+
+
+def near_miss(name: str, description: str | None, modules: Sequence[str], rng: Random) -> str | None:
+    """One slip of the keyboard after the first letter: a letter replaced, swapped, dropped or doubled, or an underscore."""
+    at = rng.randrange(1, len(name)) if len(name) > 1 else 0
+    slip = rng.choice(("replace", "replace", "swap", "drop", "double", "underscore"))
+    if slip == "replace":
+        letter = rng.choice(_LETTERS)
+        return name[:at] + (letter if name[at].isupper() else letter.lower()) + name[at + 1 :]
+    if slip == "swap" and at + 1 < len(name):
+        return name[:at] + name[at + 1] + name[at] + name[at + 2 :]
+    if slip == "drop" and len(name) > 4:
+        return name[:at] + name[at + 1 :]
+    if slip == "double":
+        return name[: at + 1] + name[at:]
+    return name[:2] + "_" + name[2:] if len(name) > 3 else None
+
+
+def wrong_module(name: str, description: str | None, modules: Sequence[str], rng: Random) -> str | None:
+    """The name with another module's prefix: APTD -> ARTD."""
+    prefix = next((m for m in modules if name.startswith(m)), None)
+    others = [m for m in modules if m != prefix]
+    return rng.choice(others) + name[len(prefix) :] if prefix and others else None
+
+
+def camel_guess(name: str, description: str | None, modules: Sequence[str], rng: Random) -> str | None:
+    """The description written as one word, with the module: APTransactionHeader."""
+    head = english.noun(description)
+    return english.camel(head) if head and " " in head else None
+
+
+def english_guess(name: str, description: str | None, modules: Sequence[str], rng: Random) -> str | None:
+    """Two neighbouring words of the description, module left out: VendorInvoice."""
+    words = [w for w in _plain_words(description) if w not in modules]
+    if len(words) < 2:
+        return None
+    at = rng.randrange(len(words) - 1)
+    return english.camel(" ".join(words[at : at + 2]))
+
+
+def plural_guess(name: str, description: str | None, modules: Sequence[str], rng: Random) -> str | None:
+    """An English plural, as other databases name their tables: Invoices, WorkOrders; for a name without words, the name and an s."""
+    words = [w for w in _plain_words(description) if w not in modules and len(w) > 3]
+    if not words or (len(name) > 6 and rng.random() < 0.5):
+        return english.plural(name)
+    return english.camel(english.plural(rng.choice(words)))
+
+
+def suffixed(name: str, description: str | None, modules: Sequence[str], rng: Random) -> str | None:
+    """The name with a word that tables of other databases carry."""
+    return name + rng.choice(("Table", "View", "Data", "Master", "Detail", "Archive", "Old", "List"))
+
+
+OBJECT_KINDS: dict[str, Guess] = {
+    "near_miss": near_miss,
+    "wrong_module": wrong_module,
+    "camel": camel_guess,
+    "english": english_guess,
+    "plural": plural_guess,
+    "suffix": suffixed,
+}
+
+
+def fake_object(names: Names, target: str, kinds: Sequence[str], *, split: str, rng: Random) -> Fake | None:
+    """An invented object of `split` that imitates the real name `target`, of one of `kinds`; None where no attempt gives one."""
+    known = names.catalogue.get(target)
+    description = known.description if known else None
+    modules = tuple(names.catalogue.modules)
+    for _ in range(_ATTEMPTS):
+        kind = rng.choice(kinds)
+        guess = OBJECT_KINDS[kind](target, description, modules, rng)
+        if guess and guess != target and names.is_unreal(guess) and names.split_of(guess) == split:
+            return Fake(guess, kind, target)
+    return None
+
+
+def fake_column(table: Object, target: Column, rng: Random) -> Fake | None:
+    """An invented column that `table` lacks in any case and that a person who knows only the words of `target` would try."""
+    present = {name.casefold() for name in table.column_names}
+    words = english.gloss(target.description)
+    for _ in range(_ATTEMPTS):
+        kind = rng.choice(("camel", "near_miss", "suffix", "plural"))
+        if kind == "camel":
+            guess = english.camel(" ".join(words.split()[:3])) if words else None
+        elif kind == "near_miss":
+            guess = near_miss(target.name, None, (), rng)
+        elif kind == "suffix":
+            guess = target.name + rng.choice(("ID", "No", "Code", "Num", "Key", "Value"))
+        else:
+            guess = english.plural(target.name)
+        if guess and guess.casefold() not in present:
+            return Fake(guess, kind, target.name)
+    return None
+
+
+def borrowed_column(names: Names, table: Object, rng: Random) -> str | None:
+    """A real column of another table of the same module that `table` lacks in any case: APTL's GrossAmt, asked of APTH."""
+    present = {name.casefold() for name in table.column_names}
+    others = [o for o in names.objects(held_out=table.name in names.held_out) if o.module == table.module and o.name != table.name]
+    pool = sorted({c.name for o in others for c in o.columns if english.gloss(c.description) and c.name.casefold() not in present})
+    return rng.choice(pool) if pool else None
+
+
+def _plain_words(description: str | None) -> list[str]:
+    stop = {"one", "the", "and", "of", "to", "for", "by", "with", "in", "its", "their", "before", "after", "or", "each", "every", "from", "a", "an", "also"}
+    return [w for w in re.findall(r"[A-Za-z]+", (description or "").split(":")[0].split(",")[0]) if w.lower() not in stop]

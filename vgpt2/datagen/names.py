@@ -1,0 +1,124 @@
+"""Which names are real, and which of them a set may use: the line between training and judging.
+
+The line depends on the names alone, not on any seed, so a suite made once stays held out from every set made later:
+- whole families of catalogue objects (a header with its lines) are held out for questions with the schema in the prompt;
+- every other name, real or invented, belongs to one split by its hash.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from vgpt2.sql.catalogue import Catalogue, Object, load_catalogue
+from vgpt2.sql.names import NameIndex
+
+KNOWN_NAMES = "known_names.txt"  # beside the catalogue's files: real object names of the database, one a line
+SPLITS = ("train", "pairs", "suite")  # SFT; preference sets; suites
+_SHARES = (0.6, 0.8)  # upper ends of train and pairs on [0, 1)
+_HELD_OUT_SHARE = 0.2
+
+
+@dataclass(frozen=True)
+class Names:
+    """A catalogue with the wider list of real names; all lookups of the generator and the audit go through here."""
+
+    catalogue: Catalogue = field(repr=False)
+    known: frozenset[str] = field(repr=False)
+
+    @cached_property
+    def held_out(self) -> frozenset[str]:
+        return held_out_objects(self.catalogue)
+
+    @cached_property
+    def _folded(self) -> frozenset[str]:
+        columns = {column.name for o in self.catalogue.objects.values() for column in o.columns}
+        return frozenset(name.casefold() for name in self.known | columns)
+
+    @cached_property
+    def _bases(self) -> dict[str, str]:
+        """View by the table behind it."""
+        return {o.base_table: o.name for o in self.catalogue.objects.values() if o.base_table}
+
+    def is_object(self, name: str) -> bool:
+        return name in self.known
+
+    def is_unreal(self, name: str) -> bool:
+        """Whether no object and no column bears the name in any case: only such a name may stand for something that does not exist."""
+        return name.casefold() not in self._folded
+
+    def view_of(self, name: str) -> str | None:
+        """The catalogue's view that shows the table `name`."""
+        return self._bases.get(name)
+
+    def split_of(self, name: str) -> str:
+        """The one split that may ask about `name`. A table goes with its view, catalogue objects with train unless held out."""
+        name = self._bases.get(name, name)
+        if name in self.held_out:
+            return "suite"
+        if self.catalogue.has(name):
+            return "train"
+        return _split_by_hash(name)
+
+    def objects(self, *, held_out: bool) -> list[Object]:
+        """Catalogue objects on one side of the line, in the catalogue's order."""
+        return [o for o in self.catalogue.objects.values() if (o.name in self.held_out) == held_out]
+
+    def listable(self, split: str) -> list[str]:
+        """Real names that may stand in an object list of `split`: no tables that a view shows, no very long names (tokens)."""
+        shown = (n for n in self.known if len(n) <= 14 and not (n[:1].islower() and n[1:] in self.known) and n not in self._bases)
+        return sorted(n for n in shown if self.split_of(n) == split or (split == "pairs" and self.split_of(n) == "train"))
+
+    def nearest(self, name: str, *, held_out: bool) -> str | None:
+        """The nearest catalogue object on the same side of the line."""
+        found = self._indices[held_out].nearest(name, 1, prefix=2)
+        return found[0] if found else None
+
+    @cached_property
+    def _indices(self) -> dict[bool, NameIndex]:
+        return {side: NameIndex(o.name for o in self.objects(held_out=side)) for side in (False, True)}
+
+
+def load_names(folder: str | Path) -> Names:
+    """The catalogue of `folder` with the names of its known_names.txt, where it has one."""
+    catalogue = load_catalogue(folder)
+    listed: Collection[str] = ()
+    path = Path(folder) / KNOWN_NAMES
+    if path.exists():
+        listed = path.read_text(encoding="utf-8").split()
+    bases = {o.base_table for o in catalogue.objects.values() if o.base_table}
+    return Names(catalogue, frozenset(catalogue.objects) | bases | frozenset(listed))
+
+
+def held_out_objects(catalogue: Catalogue) -> frozenset[str]:
+    """A fifth of the objects, in whole families and in the order of their hashes; families larger than a quarter of that share stay in training."""
+    quota = int(_HELD_OUT_SHARE * len(catalogue))
+    held: set[str] = set()
+    for family in sorted(_families(catalogue), key=lambda family: _digest("family/" + min(family))):
+        if len(family) <= max(1, quota // 4) and len(held) + len(family) <= quota:
+            held |= family
+    return frozenset(held)
+
+
+def _families(catalogue: Catalogue) -> list[set[str]]:
+    """Objects connected by keys that extend one another: APTL's key is APTH's and a line number."""
+    family_of = {name: {name} for name in catalogue.objects}
+    for key in catalogue.foreign_keys:
+        child, parent = catalogue.objects[key.from_object], catalogue.objects[key.to_object]
+        whole_key = len(parent.business_key) > 1 and set(parent.business_key) == set(key.to_columns)
+        if whole_key and key.from_columns == key.to_columns and set(parent.business_key) < set(child.business_key):
+            merged = family_of[child.name] | family_of[parent.name]
+            family_of.update(dict.fromkeys(merged, merged))
+    return list({id(family): family for family in family_of.values()}.values())
+
+
+def _split_by_hash(name: str) -> str:
+    share = int(_digest("name/" + name.casefold())[:8], 16) / 16**8
+    return SPLITS[sum(share >= end for end in _SHARES)]
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,299 @@
+"""One run from its config to its last line: rows -> load -> add_lora -> (reference) -> loop, resumable at every moment."""
+
+import json
+import os
+import shlex
+import sys
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from safetensors.torch import load as from_bytes
+from safetensors.torch import save as to_bytes
+from tqdm import tqdm
+
+from vgpt2 import atomic, checkpoint, loop, lora, optim, preflight, reference, runrecord, weights
+from vgpt2.config import TrainConfig
+from vgpt2.dataset import Dropped, encode_all, read, split
+from vgpt2.interrupts import Interrupted, Interrupts, exit_code
+from vgpt2.loop import Job, Stage, State, plan_run
+from vgpt2.metrics import RunLog, peak_memory_bytes
+from vgpt2.model import CausalLM
+from vgpt2.preview import render
+from vgpt2.runlock import RunLock
+from vgpt2.stages import STAGES
+from vgpt2.tokenizer import ChatTokenizer
+
+STATE_FILE, OPTIMIZER_FILE = "trainer_state.json", "optimizer.safetensors"
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The encoded rows of a run and what became of the others."""
+
+    train: list[Any]
+    held_out: list[Any]
+    read: int
+    dropped: Dropped
+
+    @property
+    def counts(self) -> dict[str, int]:
+        return {"read": self.read, "train": len(self.train), "held out": len(self.held_out), "dropped": self.dropped.total}
+
+
+def run(cfg: TrainConfig, *, resume: bool, steal_lock: bool, ignore_interrupts: bool) -> int:
+    """Exit code of the training command; once a step is done, the run folder holds a resumable state whatever happens."""
+    folder = preflight.run_folder(cfg)
+    began = time.monotonic()
+    with Interrupts(ignore=ignore_interrupts, say=complain) as interrupts, RunLock(folder, steal=steal_lock, say=complain):
+        checkpoint.sweep(folder)
+        try:
+            with interrupts.at_once():
+                job, state, rows = assemble(cfg, folder, resume=resume, interrupts=interrupts)
+            if job.stage.needs_reference:
+                attach_reference(job, state)
+            loop.fit(job, state)
+        except Interrupted as stop:
+            complain(f"interrupted; {what_is_left(folder)}")
+            return exit_code(stop.number)
+        except torch.OutOfMemoryError as error:
+            reason = str(error).splitlines()[0][:80]
+            raise ValueError(
+                f"out of memory ({reason}); halve batch.micro_batch_tokens, or --set model.gradient_checkpointing=true"
+            ) from None
+        finish(job, state, rows, seconds=time.monotonic() - began)
+    return 0
+
+
+def assemble(cfg: TrainConfig, folder: Path, *, resume: bool, interrupts: Interrupts) -> tuple[Job, State, Rows]:
+    """Everything a run needs, in the order in which it can be refused; run.json is written last, before step 1."""
+    device, dtype = choose_device(cfg)
+    stage: Stage = STAGES[cfg.stage](cfg)
+    tokenizer = ChatTokenizer.load(cfg.model.path, system=cfg.data.system)
+    rows = read_rows(cfg, stage, tokenizer)
+    steps = plan_run(stage, [example.tokens for example in rows.train], cfg)
+    report_rows(stage, rows, steps)
+
+    record = runrecord.describe(cfg, rows=rows.counts, tokenizer=tokenizer.fingerprint, device=device)
+    if resume:
+        compare_with_start(folder, record)
+    # LoRA trains fp32 adapters on a base in the compute precision; a full fine-tune keeps fp32 weights and computes under autocast
+    model = weights.load_model(cfg.model.path, dtype=dtype if cfg.lora else torch.float32, device=device)
+    weights.check_finite(model)
+    model.recompute_layers = model.cfg.num_hidden_layers if cfg.model.gradient_checkpointing else 0
+    if cfg.lora:
+        lora.add_lora(model, cfg.lora, seed=cfg.seed)
+    if cfg.init_adapter:
+        lora.load_adapter(model, checkpoint.resolve(cfg.init_adapter))
+    optimizer = optim.build(model, cfg.optim)
+
+    record["start"] = reference.weights_fingerprint(model)
+    if resume and runrecord.read(folder)["start"] != record["start"]:
+        raise ValueError(
+            f"{folder}: the starting weights are others than when this run began; restore {cfg.init_adapter or cfg.model.path}"
+        )
+    state, source = restore(model, optimizer, folder, cfg) if resume else (State(), None)
+    trainable = sum(parameter.numel() for group in optimizer.param_groups for parameter in group["params"])
+    checkpoint.require_space(folder, copies=cfg.checkpoint.keep + 3, bytes_each=12 * trainable)  # weights and two moments, fp32
+    if not resume:
+        atomic.write_text(folder / "config.yaml", yaml.safe_dump(cfg.model_dump(mode="json"), sort_keys=False))
+        runrecord.write(folder, record)
+    log = RunLog(folder, total_steps=len(steps), rows=state.log_rows, step=state.step, tokens=state.tokens, device=device)
+    job = Job(
+        cfg=cfg,
+        stage=stage,
+        model=model,
+        optimizer=optimizer,
+        examples=rows.train,
+        eval_examples=rows.held_out,
+        steps=steps,
+        run_dir=folder,
+        device=device,
+        autocast_dtype=dtype if dtype != torch.float32 else None,
+        write=lambda path, state: write_checkpoint(path, state, model, optimizer, cfg),
+        log=log,
+        interrupts=interrupts,
+        protect=(source,) if source else (),
+        saved_step=state.step,
+    )
+    return job, state, rows
+
+
+def choose_device(cfg: TrainConfig) -> tuple[torch.device, torch.dtype]:
+    """The device and the precision of the matmuls; sets CUDA's deterministic mode where asked."""
+    if cfg.device == "cuda" and not torch.cuda.is_available():
+        raise ValueError("device: cuda is asked for and torch sees none; --set device=cpu, or install the CUDA build of torch")
+    device = torch.device("cuda" if cfg.device != "cpu" and torch.cuda.is_available() else "cpu")
+    if cfg.deterministic and device.type == "cuda":
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(True)
+    # without the instruction a CPU computes bfloat16 far slower than float32
+    has_bfloat16 = device.type == "cuda" or torch.cpu.get_capabilities().get("avx512_bf16", False)
+    chosen = {"auto": "bfloat16" if has_bfloat16 else "float32"}.get(cfg.model.dtype, cfg.model.dtype)
+    return device, {"bfloat16": torch.bfloat16, "float32": torch.float32}[chosen]
+
+
+def read_rows(cfg: TrainConfig, stage: Stage, tokenizer: ChatTokenizer) -> Rows:
+    """The rows of `data.train`, encoded, and those held out; raises ValueError when none is left to train on."""
+    records, dropped = read(cfg.data.train, kind=cfg.stage, registry=Path(cfg.data.registry), max_rows=cfg.data.max_rows)
+    if isinstance(cfg.data.validation, str):
+        held_records, held_dropped = read([cfg.data.validation], kind=cfg.stage, registry=Path(cfg.data.registry))
+        dropped = dropped + held_dropped
+    else:
+        records, held_records = split(records, cfg.data.validation, seed=cfg.seed)
+    encode = {"tokenizer": tokenizer, "workers": None if cfg.data.workers == "auto" else cfg.data.workers, "progress": progress_bar}
+    train, train_dropped = encode_all(records, stage.encode, **encode)
+    held_out, eval_dropped = encode_all(held_records, stage.encode, **encode)
+    dropped = dropped + train_dropped + eval_dropped
+    if not train:
+        raise ValueError(f"{cfg.data.train[0]}: none of {len(records)} rows can be trained on\n{dropped}")
+    train, held_out = stage.complete(train, held_out, seed=cfg.seed)
+    return Rows(train, held_out, len(records) + len(held_records), dropped)
+
+
+def report_rows(stage: Stage, rows: Rows, steps: list[list[list[int]]]) -> None:
+    """The size of the run and the dropped rows, also when there are none."""
+    tokens = sum(example.tokens for example in rows.train)
+    units = sum(example.units for example in rows.train)
+    trained = f"{len(rows.train):,} rows, {tokens:,} tokens, {units:,} {stage.unit}s to train on"
+    print(f"{trained}; {len(rows.held_out):,} rows held out; {len(steps):,} steps")
+    markers = sum(1 for example in rows.train if example.markers)
+    if markers:
+        print(f"{markers:,} rows hold control strings in their text; they are encoded as text")
+    print(rows.dropped)
+    for line in stage.notes():
+        print(line)
+
+
+def compare_with_start(folder: Path, record: dict[str, Any]) -> None:
+    """Refuses to go on under other mathematics, with what differs; says what may change the last bits."""
+    forbids, warns = runrecord.differences(runrecord.read(folder), record)
+    if forbids:
+        first = f"{folder}: this run was started with other settings (then -> now); restore them, or start anew with --run NAME"
+        raise ValueError("\n    ".join([first, *forbids]))
+    for line in warns:
+        complain(f"warning: {line} since the start: the run goes on, its last bits may differ")
+
+
+def write_checkpoint(folder: Path, state: State, model: CausalLM, optimizer: torch.optim.Optimizer, cfg: TrainConfig) -> None:
+    """The files of one step folder: an adapter that PEFT reads or a whole model folder, the moments, and the loop's state."""
+    if cfg.lora:
+        lora.save_adapter(model, folder, cfg.model.path)
+    else:
+        weights.save_model(model, folder, tokenizer_from=Path(cfg.model.path))
+    moments = {name: tensor.cpu().contiguous() for name, tensor in optim.state_to_tensors(optimizer).items()}
+    (folder / OPTIMIZER_FILE).write_bytes(to_bytes(moments))
+    (folder / STATE_FILE).write_text(json.dumps(asdict(state), indent=1) + "\n", "utf-8")
+
+
+def restore(model: CausalLM, optimizer: torch.optim.Optimizer, folder: Path, cfg: TrainConfig) -> tuple[State, Path | None]:
+    """Weights, moments and state of the newest whole checkpoint, and its folder; a fresh state where no step was saved yet."""
+    source, refusals = checkpoint.newest_good(folder)
+    for line in refusals:
+        complain(f"warning: {line}")
+    if source is None:
+        return State(), None
+    if cfg.lora:
+        lora.load_adapter(model, source)
+    else:
+        saved = weights.load_model(source, dtype=torch.float32, device="cpu")
+        model.load_state_dict(saved.state_dict())
+    optim.tensors_to_state(optimizer, from_bytes((source / OPTIMIZER_FILE).read_bytes()))
+    state = loop.state_from_json(json.loads((source / STATE_FILE).read_text("utf-8")))
+    print(f"going on after step {state.step:,} from {source}")
+    return state, source
+
+
+def attach_reference(job: Job, state: State) -> None:
+    """Gives every row its reference values, and proves at step 0 that they are the starting policy's."""
+    cfg, record = job.cfg, runrecord.read(job.run_dir)
+    rows = [*job.examples, *job.eval_examples]
+    origin = cfg.init_adapter or ("base model, no adapter: DPO and KTO usually follow SFT" if cfg.lora else cfg.model.path)
+    print(f"reference: the starting policy, {origin}; computed once, {sum(len(row.answers) for row in rows):,} answers")
+    base = record["fingerprints"]["model"]
+    with progress_bar("reference", sum(len(row.answers) for row in rows)) as bar:
+        rows = reference.attach(
+            job.model,
+            rows,
+            job.run_dir,
+            key=reference.fingerprint(f"{base} {record['start']}", rows, job.autocast_dtype or torch.float32),
+            budget=cfg.batch.micro_batch_tokens,
+            autocast=job.autocast,
+            check=job.interrupts.check,
+            progress=bar.update,
+            may_compute=state.step == 0,
+        )
+    job.examples, job.eval_examples = rows[: len(job.examples)], rows[len(job.examples) :]
+    if state.step == 0:
+        first = [job.examples[i] for i in job.steps[0][0]]
+        difference = reference.largest_difference(job.model, first, job.autocast)
+        allowed = reference.TOLERANCE[job.autocast_dtype or torch.float32]
+        print(f"first batch: |policy - reference| is at most {difference:.1e} a token (allowed {allowed:.0e})")
+        if not difference <= allowed:
+            place = job.run_dir / reference.FILE
+            raise ValueError(f"{place}: policy and reference differ by {difference:.1e} a token before step 1; start anew with --run NAME")
+
+
+def what_is_left(folder: Path) -> str:
+    """One line after an interrupt: what was saved and the command that goes on."""
+    if not checkpoint.steps(folder):
+        return (
+            "no step was saved; the same command starts again"
+            if not (folder / "run.json").exists()
+            else f"no step was saved; go on with: {resume_command(folder)}"
+        )
+    return f"saved {checkpoint.steps(folder)[0]}; go on with: {resume_command(folder)}"
+
+
+def resume_command(folder: Path) -> str:
+    output = [] if folder.parent == Path("checkpoints") else ["--set", f"output={folder.parent.as_posix()}"]
+    return shlex.join(["python", "-m", "vgpt2.train", "--run", folder.name, *output, "--resume"])
+
+
+def finish(job: Job, state: State, rows: Rows, *, seconds: float) -> None:
+    """The run's last lines, its plot and summary.json; honesty lines are there also when they are 0."""
+    job.log.plot(f"{job.stage.name}: {job.run_dir.name}")
+    job.log.write_state(asdict(state))
+    job.log.close()
+    peak = peak_memory_bytes(job.device) or 0
+    early = loop.stops_early(job, state)
+    line = (
+        f"{state.step} of {len(job.steps)} steps, {state.tokens:,} tokens in {seconds:.0f} s and {time.process_time():.0f} CPU-seconds, "
+        f"peak {peak / 2**30:.1f} GiB; dropped {rows.dropped.total} of {rows.read} rows; {state.skipped} steps skipped; "
+        f"{state.interruptions} interruptions; {job.log.warnings} warnings"
+    )
+    summary = {"line": line, "steps": state.step, "planned_steps": len(job.steps), "tokens": state.tokens, "seconds": round(seconds, 1)}
+    summary |= {"cpu_seconds": round(time.process_time(), 1), "peak_bytes": peak, "dropped": rows.dropped.total, "rows": rows.read}
+    summary |= {"skipped": state.skipped, "interruptions": state.interruptions, "stopped_early": early, "best_step": state.best_step}
+    atomic.write_text(job.run_dir / "summary.json", json.dumps(summary, indent=2) + "\n")
+    print(f"done: {line}" + (f"; stopped early, {early}" if early else ""))
+    best = (
+        f"step {state.best_step}, {job.cfg.checkpoint.best_metric} {state.best_value:.4f}"
+        if state.best_value is not None
+        else "the last step"
+    )
+    print(f"best        {job.run_dir / 'best'} ({best})")
+    print(f"curves      {job.run_dir / 'training_loss.png'}, or: tensorboard --logdir {job.run_dir}")
+
+
+def preview(cfg: TrainConfig, *, rows: int) -> int:
+    """Prints the first rows as the stage encodes them; loads no model."""
+    tokenizer = ChatTokenizer.load(cfg.model.path, system=cfg.data.system)
+    records, dropped = read(cfg.data.train, kind=cfg.stage, registry=Path(cfg.data.registry), max_rows=rows)
+    stage: Stage = STAGES[cfg.stage](cfg)
+    for record in records:
+        print(render(stage.encode(record, tokenizer), tokenizer, colour=sys.stdout.isatty()))
+    print(dropped)
+    return 0
+
+
+def progress_bar(what: str, total: int) -> "tqdm[Any]":
+    """A bar on a terminal, nothing in a piped log."""
+    return tqdm(total=total, desc=what, unit="row", dynamic_ncols=True, leave=False, disable=not sys.stderr.isatty())
+
+
+def complain(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
