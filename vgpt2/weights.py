@@ -49,10 +49,7 @@ def load_model(folder: Path | str, *, dtype: torch.dtype, device: torch.device |
     Peak memory is the model plus one tensor. Raises ValueError naming what is missing, unexpected or misshapen.
     """
     folder = Path(folder)
-    with torch.device("meta"):
-        model = CausalLM(read_config(folder))
-    files = _weight_files(folder)
-    _check_names(folder, model, files)
+    model, files = check_folder(folder)
     weights: dict[str, Tensor] = {}
     for path, shapes in files.items():
         with _opened(path) as tensors:
@@ -65,6 +62,19 @@ def load_model(folder: Path | str, *, dtype: torch.dtype, device: torch.device |
     if model.cfg.tie_word_embeddings:
         model.lm_head.weight = model.model.embed_tokens.weight
     return model
+
+
+def check_folder(folder: Path | str) -> tuple[CausalLM, dict[Path, dict[str, list[int]]]]:
+    """The model on the meta device and the shapes in each weight file, once config and weights are known to agree.
+
+    Reads headers only. Raises ValueError as load_model does.
+    """
+    folder = Path(folder)
+    with torch.device("meta"):
+        model = CausalLM(read_config(folder))
+    files = _weight_files(folder)
+    _check_names(folder, model, files)
+    return model, files
 
 
 def read_config(folder: Path | str) -> ModelConfig:
