@@ -1,7 +1,7 @@
 """T-SQL text to tokens with positions: a private sqlparse Lexer under a T-SQL table. The only importer of sqlparse.
 
 sqlparse's stock table is for other dialects: it tears `[a]]b]`, `@x`, `##g` and `N'..'`, glues `ORDER BY` and `-1`, and ends nested
-comments early. So the table is ours, the shared default instance is never touched, and block comments are blanked out beforehand, nested ones too.
+comments early. So the table is ours, the shared default instance is never touched, and block comments are blanked out beforehand.
 """
 
 from __future__ import annotations
