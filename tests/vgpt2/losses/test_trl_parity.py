@@ -193,6 +193,7 @@ def test_orpo(policy: Policy, tmp_path: Path):
 @pytest.mark.parametrize("loss_type", ["kto", "apo_zero_unpaired"])
 def test_answer_losses(loss_type: str, policy: Policy, reference: Policy, tmp_path: Path):
     """INVARIANTS 17 and 20: one batch is one step, so TRL's batch-wise KL is the step's."""
+    policy, reference = reference, policy  # this way round the KL estimate is above its clamp
     options = {"beta": BETA, "desirable_weight": 1.0, "undesirable_weight": 1.5, "max_length": None}
     models = {"model": policy[0], "ref_model": reference[0]}
     theirs = trainer("kto", tmp_path, ANSWERS, models, loss_type=loss_type, **options)
