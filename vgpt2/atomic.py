@@ -17,6 +17,7 @@ from pathlib import Path
 LEFTOVER = re.compile(r"\.(?P<name>.+)\.[0-9a-f]{8}\.(?P<kind>tmp|old|trash)")
 WINDOWS_RENAME_S = 2.0
 JUNCTION = 0xA0000003  # IO_REPARSE_TAG_MOUNT_POINT
+IS_WINDOWS = os.name == "nt"
 
 
 class NotRegularError(ValueError):
@@ -54,7 +55,7 @@ def write_text(path: Path, data: str) -> None:
 
 def rename(source: Path, target: Path) -> None:
     """os.replace; on Windows a scanner that holds either name open makes it fail for a moment, so it is tried for two seconds there."""
-    give_up = time.monotonic() + (WINDOWS_RENAME_S if os.name == "nt" else 0.0)
+    give_up = time.monotonic() + (WINDOWS_RENAME_S if IS_WINDOWS else 0.0)
     while True:
         try:
             return os.replace(source, target)
@@ -86,7 +87,7 @@ def fsync_file(path: Path) -> None:
 
 def fsync_folder(folder: Path) -> None:
     """Makes renames inside `folder` durable. Windows has no such call and journals its renames."""
-    if os.name == "nt":
+    if IS_WINDOWS:
         return
     fd = os.open(folder, os.O_RDONLY)
     try:
@@ -129,7 +130,8 @@ def _require_regular(path: Path, status: os.stat_result) -> None:
 def read_small(path: Path, limit: int) -> bytes:
     """The bytes of a plain file of at most `limit` bytes; raises ValueError for anything else."""
     with open_regular(path) as file:
-        data = file.read(limit + 1)
+        size = os.fstat(file.fileno()).st_size
+        data = file.read(min(size, limit) + 1)  # reading as much as is allowed would take that much memory for any file
     if len(data) > limit:
         raise ValueError(f"{path}: holds more than {limit} bytes; a file of this kind never does, restore or remove it")
     return data
