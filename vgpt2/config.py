@@ -24,7 +24,7 @@ class Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
-class ModelConfig(Part):
+class ModelSource(Part):
     path: str
     """folder of the base model: config.json, safetensors, tokenizer"""
     dtype: Literal["auto", "bfloat16", "float32"] = "auto"
@@ -161,7 +161,7 @@ class TrainConfig(Part):
     """steps"""
     nonfinite_limit: Count = 5
     """skipped steps in a row after which the run stops"""
-    model: ModelConfig
+    model: ModelSource
     data: DataConfig = DataConfig()
     lora: LoRAConfig | None = LoRAConfig()
     """null: every weight is trained"""

@@ -70,7 +70,9 @@ def attach(
     column = load(folder / FILE, key=key, rows=len(answers))
     if column is None or bool(column.isnan().any()):
         if not may_compute:
-            raise ValueError(f"{folder / FILE}: missing or damaged, and only the starting weights can compute it; start anew with --run NAME")
+            raise ValueError(
+                f"{folder / FILE}: missing or damaged, and only the starting weights can compute it; start anew with --run NAME"
+            )
         column = compute(model, answers, column, folder, key=key, budget=budget, autocast=autocast, check=check, progress=progress)
     values = iter(column.tolist())
     return [replace(example, ref_logps=tuple(next(values) for _ in example.answers)) for example in examples]
