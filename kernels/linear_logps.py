@@ -43,7 +43,7 @@ def linear_logps(hidden: Tensor, weight: Tensor, labels: Tensor, chunk: int = CH
 def linear_logits(hidden: Tensor, weight: Tensor) -> Tensor:
     """hidden (T, D) @ weight.T (D, V) with the result in fp32 before any rounding (fp64 stays fp64)."""
     with torch.autocast(hidden.device.type, enabled=False):
-        return _matmul(_operand(hidden, weight.dtype), _operand(weight, hidden.dtype).t())
+        return _matmul(_operand(hidden, weight), _operand(weight, hidden).t())
 
 
 class LinearLogps(torch.autograd.Function):
@@ -52,14 +52,14 @@ class LinearLogps(torch.autograd.Function):
         with torch.autocast(hidden.device.type, enabled=False):
             scored = (labels != IGNORE).nonzero()[:, 0]  # (S,)  # sync
             x, y = hidden.index_select(0, scored), labels.index_select(0, scored)
-            picked, lse, expected_row = _walk(x, weight, y, chunk, wants_grad)
+            token_logps, peak, total, expected_row = _walk(x, weight, y, chunk, wants_grad)
             jacobian = None if expected_row is None else weight.index_select(0, y) - expected_row  # (S, D)
         if ctx.needs_input_grad[1]:
-            ctx.save_for_backward(scored, jacobian, x, y, lse, weight)
+            ctx.save_for_backward(scored, jacobian, x, y, peak, total, weight)
         else:
             ctx.save_for_backward(scored, jacobian)
         ctx.chunk, ctx.hidden_shape, ctx.hidden_dtype = chunk, hidden.shape, hidden.dtype
-        return picked.new_zeros(len(labels)).index_copy_(0, scored, picked - lse)
+        return token_logps.new_zeros(len(labels)).index_copy_(0, scored, token_logps)
 
     @staticmethod
     @once_differentiable
@@ -72,20 +72,20 @@ class LinearLogps(torch.autograd.Function):
                 rows = (jacobian * grad[:, None]).to(ctx.hidden_dtype)
                 grad_hidden = rows.new_zeros(ctx.hidden_shape).index_copy_(0, scored, rows)
             if ctx.needs_input_grad[1]:
-                x, y, lse, weight = for_weight
-                grad_weight = _grad_weight(x, y, lse, weight, grad, ctx.chunk)
+                x, y, peak, total, weight = for_weight
+                grad_weight = _grad_weight(x, y, weight, peak, grad / total, grad, ctx.chunk)
         return grad_hidden, grad_weight, None, None, None
 
 
-def _walk(x: Tensor, weight: Tensor, y: Tensor, chunk: int, wants_grad: bool) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Logit of the label (S,), log-sum-exp (S,) and softmax-weighted mean of weight's rows (S, D) of positions x (S, D)."""
-    wide = torch.promote_types(x.dtype, torch.float32)
+def _walk(x: Tensor, weight: Tensor, y: Tensor, chunk: int, wants_grad: bool) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+    """token_logps (S,), largest logit (S,), sum of exp(logit - largest) (S,), softmax-weighted mean of weight's rows (S, D)."""
+    wide = _wide(x, weight)
     picked, total = x.new_zeros(2, len(x), dtype=wide)
     peak = torch.full_like(total, -torch.inf)
     expected_row = x.new_zeros(x.shape, dtype=wide) if wants_grad else None
-    x = _operand(x, weight.dtype)
+    x = _operand(x, weight)
     for entries in _slices(len(weight), _tile_size(weight)):
-        tile = _operand(weight[entries], x.dtype)  # (V', D)
+        tile = _operand(weight[entries], x)  # (V', D)
         for rows in _slices(len(x), chunk):
             z = _matmul(x[rows], tile.t())  # (S', V')
             column, is_inside = _columns(y[rows], entries)
@@ -99,19 +99,23 @@ def _walk(x: Tensor, weight: Tensor, y: Tensor, chunk: int, wants_grad: bool) ->
                 expected_row[rows] = expected_row[rows] * shrink[:, None] + _matmul(weights.to(tile.dtype), tile)
     if expected_row is not None:
         expected_row /= total[:, None]
-    return picked, peak + total.log(), expected_row
+    # Subtracted in this order, a logit of 1,000 costs no digit of a small score, and no score is positive.
+    return (picked - peak) - total.log(), peak, total, expected_row
 
 
-def _grad_weight(x: Tensor, y: Tensor, lse: Tensor, weight: Tensor, grad: Tensor, chunk: int) -> Tensor:
-    """sum_t grad_t (onehot(y_t) - softmax(z_t)) x_t: (V, D), tile by tile so that its fp32 form never exists whole."""
-    x = _operand(x, weight.dtype)
+def _grad_weight(x: Tensor, y: Tensor, weight: Tensor, peak: Tensor, share: Tensor, grad: Tensor, chunk: int) -> Tensor:
+    """sum_t grad_t (onehot(y_t) - softmax(z_t)) x_t: (V, D), tile by tile so that its fp32 form never exists whole.
+
+    share (S,) is grad over the sum of exp(logit - peak).
+    """
+    x = _operand(x, weight)
     grad_weight = torch.empty_like(weight)
     for entries in _slices(len(weight), _tile_size(weight)):
-        tile = _operand(weight[entries], x.dtype)
-        grad_tile = tile.new_zeros(tile.shape, dtype=lse.dtype)
+        tile = _operand(weight[entries], x)
+        grad_tile = torch.zeros(tile.shape, dtype=peak.dtype, device=tile.device)
         for rows in _slices(len(x), chunk):
             z = _matmul(x[rows], tile.t())
-            grad_z = z.sub_(lse[rows, None]).exp_().mul_(-grad[rows, None])
+            grad_z = z.sub_(peak[rows, None]).exp_().mul_(-share[rows, None])
             column, is_inside = _columns(y[rows], entries)
             grad_z.scatter_(1, column, grad_z.gather(1, column) + grad[rows, None].where(is_inside[:, None], 0.0))
             grad_tile += _matmul(grad_z.t().to(x.dtype), x[rows])
@@ -133,11 +137,13 @@ def _columns(y: Tensor, entries: slice) -> tuple[Tensor, Tensor]:
     return (y - entries.start).where(is_inside, 0)[:, None], is_inside
 
 
-def _operand(x: Tensor, other: torch.dtype) -> Tensor:
-    """x as a matmul operand: 16 bits stay 16 bits on CUDA, where the product comes out in fp32; else at least fp32."""
-    if x.is_cuda and x.dtype == other:
-        return x
-    return x.to(torch.promote_types(torch.promote_types(x.dtype, other), torch.float32))
+def _wide(x: Tensor, other: Tensor) -> torch.dtype:
+    return torch.promote_types(torch.promote_types(x.dtype, other.dtype), torch.float32)
+
+
+def _operand(x: Tensor, other: Tensor) -> Tensor:
+    """x as a matmul operand beside `other`: 16 bits stay 16 bits on CUDA, where the product comes out in fp32; else fp32 or fp64."""
+    return x if x.is_cuda and x.dtype == other.dtype else x.to(_wide(x, other))
 
 
 def _matmul(a: Tensor, b: Tensor) -> Tensor:
