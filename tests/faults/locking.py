@@ -1,6 +1,7 @@
-"""Takes the lock of a run folder once told to, says how that went, keeps it until stdin closes: locking.py RUN_DIR [--steal]."""
+"""Takes the lock of a run folder at the moment that stdin names, says how that went, keeps it until stdin closes: locking.py RUN_DIR [--steal]."""
 
 import sys
+import time
 from pathlib import Path
 
 from vgpt2.runlock import RunLock, RunLockError
@@ -9,7 +10,9 @@ from vgpt2.runlock import RunLock, RunLockError
 def main() -> int:
     run_dir, steal = Path(sys.argv[1]), "--steal" in sys.argv
     print("ready", flush=True)
-    sys.stdin.readline()
+    together = float(sys.stdin.readline())
+    while time.time() < together:
+        pass
     remarks: list[str] = []
     try:
         with RunLock(run_dir, steal=steal, say=remarks.append) as lock:

@@ -24,13 +24,14 @@ class Locker:
 
     def __init__(self, run_dir: Path, *options: str):
         argv = [sys.executable, LOCKING, str(run_dir), *options]
-        self.process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=injection.REPOSITORY)
+        environment = {**os.environ, "PYTHONPATH": str(injection.REPOSITORY)}
+        self.process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
 
     def wait_ready(self) -> None:
         assert self.process.stdout.readline() == "ready\n"
 
-    def go(self) -> None:
-        self.process.stdin.write("go\n")
+    def go(self, at: float = 0.0) -> None:
+        self.process.stdin.write(f"{at}\n")
         self.process.stdin.flush()
 
     def answer(self) -> str:
@@ -125,8 +126,9 @@ def test_of_two_processes_started_together_exactly_one_gets_the_lock_fifty_times
         with lockers(2, run_dir) as pair:
             for locker in pair:
                 locker.wait_ready()
+            together = time.time() + 0.01
             for locker in pair:
-                locker.go()
+                locker.go(at=together)
             answers = sorted(locker.answer() for locker in pair)
             assert [answer.split()[0] for answer in answers] == ["refused", "won"]
             winner = json.loads((run_dir / "run.lock").read_text("utf-8"))["pid"]
