@@ -138,14 +138,14 @@ def _parse_rope(config: dict[str, Any], head_dim: int) -> Rope:
         if key in scaling and not is_off(scaling[key]):
             raise ValueError(f"rope {key}={_brief(scaling[key])} {effect}, which is not supported")
     rule = scaling.get("rope_type", scaling.get("type", "default"))
-    if rule not in RULES:
+    if not isinstance(rule, str) or rule not in RULES:
         raise ValueError(f"rope type {_brief(rule)} is not supported; known are {', '.join(RULES)}")
 
-    theta = _number(scaling, "rope_theta", default=_number(config, "rope_theta", default=10_000.0))
+    theta = _number(scaling, "rope_theta", default=_number(config, "rope_theta", default=10_000.0, least=2.0), least=2.0)
     rope = Rope(rule=rule, theta=theta)
     if rule == "default":
         return rope
-    rope = replace(rope, factor=_number(scaling, "factor", default=None))
+    rope = replace(rope, factor=_number(scaling, "factor", default=None, least=1.0))
     if rule == "linear":
         return rope
     # A length beside the scaling wins over one inside it, and the trained context stands in for both, as in transformers.
@@ -156,7 +156,7 @@ def _parse_rope(config: dict[str, Any], head_dim: int) -> Rope:
         if low >= high:
             raise ValueError(f"rope low_freq_factor={low} must be below high_freq_factor={high}")
         return replace(rope, low_freq_factor=low, high_freq_factor=high)
-    mscales = (scaling.get("mscale"), scaling.get("mscale_all_dim"))
+    mscales = [_number(scaling, key, default=0.0, least=0.0) for key in ("mscale", "mscale_all_dim")]
     return replace(
         rope,
         beta_fast=_number(scaling, "beta_fast", default=32.0),
@@ -186,27 +186,31 @@ def _refuse_sliding_window(config: dict[str, Any], model_type: str) -> None:
     Mistral applies it in every layer, and an absent key means 4,096 there; Qwen applies it from layer max_window_layers
     upwards and only where use_sliding_window is true; Llama ignores the key.
     """
-    layers = config.get("num_hidden_layers")
+    window = config.get("sliding_window", 4096)
     if model_type == "mistral":
-        window, first_layer = config.get("sliding_window", 4096), 0
+        first_layer = 0
     elif model_type in ("qwen2", "qwen3") and config.get("use_sliding_window"):
-        window, first_layer = config.get("sliding_window", 4096), config.get("max_window_layers", 28)
+        first_layer = _count(config, "max_window_layers", least=0, default=28)
     else:
         return
-    context = config.get("max_position_embeddings", math.inf)
     kinds = config.get("layer_types")
-    if isinstance(kinds, list) and "sliding_attention" not in kinds:
-        return
-    if not isinstance(window, int) or window >= context or (kinds is None and first_layer >= (layers or 0)):
-        return
-    raise ValueError(f"sliding_window={window} hides tokens further back, which is not supported; null turns it off")
+    if isinstance(kinds, list):
+        is_on = "sliding_attention" in kinds
+    else:
+        is_on = first_layer < _count(config, "num_hidden_layers")
+    if (
+        is_on
+        and window is not None
+        and _count(config, "sliding_window", default=4096) < _count(config, "max_position_embeddings", most=2**31, default=2**31)
+    ):
+        raise ValueError(f"sliding_window={window} hides tokens further back, which is not supported; null turns it off")
 
 
-def _count(config: dict[str, Any], key: str, *, most: int = 2**24, default: Any = None) -> int:
+def _count(config: dict[str, Any], key: str, *, least: int = 1, most: int = 2**24, default: Any = None) -> int:
     value = config.get(key)
     value = default if value is None else value
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
-        raise ValueError(f"{key}={_brief(value)} must be a whole number from 1 to {most}")
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        raise ValueError(f"{key}={_brief(value)} must be a whole number from {least} to {most}")
     return value
 
 

@@ -71,8 +71,8 @@ def _yarn(wavelengths: Tensor, rope: Rope) -> Tensor:
     return 1.0 / (rope.factor * wavelengths) * (1 - kept) + 1.0 / wavelengths * kept
 
 
-def yarn_attention_factor(factor: float, mscale: float | None, mscale_all_dim: float | None) -> float:
-    """0.1 ln(factor) + 1 (arXiv:2309.00071, section 3.4), or the quotient of two such terms where a config gives both."""
+def yarn_attention_factor(factor: float, mscale: float, mscale_all_dim: float) -> float:
+    """0.1 ln(factor) + 1 (arXiv:2309.00071, section 3.4), or the quotient of two such terms where both weights are given (not 0)."""
 
     def term(weight: float) -> float:
         return 0.1 * weight * math.log(factor) + 1.0 if factor > 1 else 1.0
