@@ -55,6 +55,7 @@ class Interrupts:
         self.say = say or (lambda line: None)
         self.requested: int | None = None
         self.ignored = 0
+        self._first_s: float | None = None
         self._raises = False
         self._restore = contextlib.ExitStack()
 
@@ -76,6 +77,9 @@ class Interrupts:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._first_s is not None:
+            # The rest of a storm would meet the handlers from before and kill a run that stopped in good order.
+            time.sleep(max(0.0, self._first_s + SECOND_S - time.monotonic()))
         self._restore.close()
 
     def check(self) -> None:
@@ -104,7 +108,7 @@ class Interrupts:
         if self.ignore and number == signal.SIGINT:
             self.ignored += 1
         elif self.requested is None:
-            self.requested = number
+            self.requested, self._first_s = number, time.monotonic()
             if self._raises:
                 raise Interrupted(number)
 

@@ -1,4 +1,4 @@
-"""Takes the lock of a run folder at the moment that stdin names, says how that went, keeps it until stdin closes: locking.py RUN_DIR [--steal]."""
+"""Takes a run's lock at the moment that stdin names, says how that went, keeps it until stdin closes: locking.py RUN_DIR [--steal]."""
 
 import sys
 import time
