@@ -5,6 +5,7 @@ Two layers, D=64, V=97, weights large enough that attention and gates are far fr
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -51,7 +52,7 @@ FAMILIES: dict[str, PreTrainedConfig] = {
 def oracle(family: str, *, dtype: torch.dtype = torch.float64, seed: int = 0) -> PreTrainedModel:
     """transformers' random model of a family, biases and norms included in the randomness."""
     torch.manual_seed(seed)
-    model = AutoModelForCausalLM.from_config(FAMILIES[family], attn_implementation="sdpa").to(dtype)
+    model = AutoModelForCausalLM.from_config(copy.deepcopy(FAMILIES[family]), attn_implementation="sdpa").to(dtype)
     for name, parameter in model.named_parameters():
         nn.init.normal_(parameter, mean=1.0 if "norm" in name else 0.0, std=0.15)
     return model

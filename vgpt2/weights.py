@@ -94,9 +94,11 @@ def save_model(
     Files larger than `max_shard_bytes` are split at tensor borders. `tokenizer_from` names the folder whose tokenizer files
     come along. The folder is made if need be, its own files are overwritten: wrap the call in `staged_folder` to be atomic.
     """
-    folder = Path(folder)
+    folder, state = Path(folder), model.state_dict()
+    with torch.device("meta"):
+        if state.keys() != CausalLM(model.cfg).state_dict().keys():
+            raise ValueError(f"{folder}: the model has other modules than its config says; merge the adapter first")
     folder.mkdir(parents=True, exist_ok=True)
-    state = model.state_dict()
     if model.cfg.tie_word_embeddings:
         del state[HEAD]
     dtype = str(state[EMBEDDING].dtype).removeprefix("torch.")
@@ -181,7 +183,7 @@ def _check_names(folder: Path, model: CausalLM, files: dict[Path, dict[str, list
     if unexpected := [name for name, _ in found if name not in expected]:
         raise ValueError(f"{folder}: weights hold {_some(unexpected)}; {CONFIG} has no place for them")
     if wrong := [f"{name} {shape} not {expected[name]}" for name, shape in found if shape != expected[name]]:
-        raise ValueError(f"{folder}: shapes disagree with {CONFIG}: {_some(wrong)}")
+        raise ValueError(f"{folder}: shapes disagree with {CONFIG}: {_some(wrong, shown=2)}")
     if len(found) > len(names):
         raise ValueError(f"{folder}: a weight stands in two files; one of them is left over from another save")
 
@@ -247,5 +249,5 @@ def _is_legacy(name: str) -> bool:
     return name.endswith(".rotary_emb.inv_freq")
 
 
-def _some(items: list[str]) -> str:
-    return ", ".join(items[:3]) + (f" and {len(items) - 3} more" if len(items) > 3 else "")
+def _some(items: list[str], shown: int = 3) -> str:
+    return ", ".join(items[:shown]) + (f" and {len(items) - shown} more" if len(items) > shown else "")
