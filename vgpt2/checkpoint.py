@@ -5,13 +5,13 @@ in a checkpoint is the caller's affair: no tensor is loaded here.
 
     folder = save(run_dir, step, write)        # SaveFailed: nothing half-written is left; go on and try again at the next interval
     point(run_dir, "latest", folder)
-    rotate(run_dir, keep=3, protect={resumed_from.name})
+    rotate(run_dir, keep=3, protect=[resumed_from])
 """
 
 import difflib
 import os
 import shutil
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
@@ -100,8 +100,8 @@ def point(run_dir: Path, name: str, folder: Path) -> None:
         _raise_save_failed(error, run_dir / name, len(text))
 
 
-def rotate(run_dir: Path, keep: int, protect: Collection[str] = ()) -> list[Path]:
-    """Deletes all but the `keep` highest steps, the best, the latest and the folders named in `protect`; the deleted ones, oldest first.
+def rotate(run_dir: Path, keep: int, protect: Iterable[Path] = ()) -> list[Path]:
+    """Deletes all but the `keep` highest steps, the best, the latest and `protect`; the deleted ones, oldest first.
 
     Steps above `latest` are what a resumed run went back over: they neither count nor go, and `save` replaces them on its way. Raises
     SaveFailed for what a disk does.
@@ -111,7 +111,7 @@ def rotate(run_dir: Path, keep: int, protect: Collection[str] = ()) -> list[Path
     pointed = {name: _read_pointer(run_dir, name) for name in POINTERS}
     latest = pointed["latest"]
     counted = [path for path in steps(run_dir) if not atomic.is_link(path) and (latest is None or step_of(path) <= step_of(latest))]
-    spared = {path.name for path in (*counted[:keep], *filter(None, pointed.values()))} | set(protect)
+    spared = {path.name for path in (*counted[:keep], *filter(None, pointed.values()), *protect)}
     doomed = [path for path in reversed(counted) if path.name not in spared]
     for path in doomed:
         try:

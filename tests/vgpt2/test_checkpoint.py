@@ -388,7 +388,7 @@ def test_rotation_never_deletes_the_best_the_latest_or_the_protected(run_dir, da
         if data.draw(st.booleans()):
             best = number
             point(run_dir, "best", folder)
-        rotate(run_dir, keep, protect={f"step-{protected:06d}"})
+        rotate(run_dir, keep, protect=[run_dir / f"step-{protected:06d}"])
         left = {checkpoint.step_of(path) for path in steps(run_dir)}
         counted = sorted(n for n in made if n <= number)
         wanted = set(counted[-keep:]) | {number} | ({best} if best else set()) | ({protected} & made) | {n for n in made if n > number}
