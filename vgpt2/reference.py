@@ -57,13 +57,13 @@ def attach(
     budget: int,
     autocast: Callable[[], AbstractContextManager[Any]],
     check: Callable[[], None],
-    progress: Callable[[int, int], None],
+    progress: Callable[[int], object],
     may_compute: bool,
 ) -> list[Any]:
     """The examples with `ref_logps`, one number an answer, by the weights of `model` as they are.
 
-    key: their fingerprint. budget: tokens of one forward. check() may raise to interrupt; what is done is saved first. progress(done, all)
-    counts answers. may_compute: False once training has begun, when the starting weights are gone. Raises ValueError for a column of
+    key: their fingerprint. budget: tokens of one forward. check() may raise to interrupt; what is done is saved first. progress(n) hears of
+    n more answers. may_compute: False once training has begun, when the starting weights are gone. Raises ValueError for a column of
     other weights or rows, and for a missing or damaged one that can no longer be computed.
     """
     answers = [answer for example in examples for answer in example.answers]
@@ -89,7 +89,7 @@ def compute(
     budget: int,
     autocast: Callable[[], AbstractContextManager[Any]],
     check: Callable[[], None],
-    progress: Callable[[int, int], None],
+    progress: Callable[[int], object],
 ) -> Tensor:
     """The whole column (A,), going on where `column` holds numbers; mode and random state of the model stay as they are."""
     column = torch.full((len(answers),), torch.nan) if column is None else column
@@ -106,7 +106,7 @@ def compute(
             packed = pack([(answers[i].input_ids, answers[i].completion_mask) for i in rows]).to(device)
             with autocast():
                 column[rows] = sequence_logps(model(packed), packed.cu_seqlens).float().cpu()
-            progress(rows[-1] + 1, len(answers))
+            progress(len(rows))
             if time.monotonic() - saved_at > SAVE_EVERY_S:
                 store(folder / FILE, column, key)
                 saved_at = time.monotonic()
