@@ -6,7 +6,11 @@ Everything comes from the descriptions; where there is none, there are no words 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
+
+from vgpt2.sql.parser.words import RESERVED
+from vgpt2.sql.schema import Column, Object
 
 MONTHS = ("January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December")
 
@@ -17,7 +21,7 @@ _UNCOUNTABLE = {"detail", "history", "master", "log", "control", "data", "summar
 _FLAG = re.compile(r"^Y (?:when|while|if) (?P<clause>.+)$")
 _HOUSEKEEPING = re.compile(
     r"surrogate|now editing|purge|attached|free-text|group that owns|document name|identity number"
-    r"|^(?:data|social) security|^(?:who|where|how|\d+ when) ",
+    r"|^(?:data|social) security|^(?:who|where|how|\d+ when) |^(?:race|gender) code$|^birth date$",
     re.IGNORECASE,
 )
 
@@ -32,15 +36,20 @@ def noun(description: str | None) -> str | None:
 
 def things(description: str | None) -> str | None:
     """Rows of the object, in the plural: 'AP transaction headers', 'EM cost detail records'."""
-    head = noun(description)
-    if head is None:
+    head, core = noun(description), kernel(description)
+    if head is None or core is None:
         return None
-    complement = _COMPLEMENT.search(head)
-    core, rest = (head[: complement.start()], head[complement.start() :]) if complement else (head, "")
+    rest = head.removeprefix(core)
     last = core.rsplit(" ", 1)[-1]
     if last in _UNCOUNTABLE:
         return f"{core} records{rest}"
     return plural(core) + rest
+
+
+def kernel(description: str | None) -> str | None:
+    """The noun without what hangs on it: 'IN material stocked at a location' -> 'IN material'."""
+    head = noun(description)
+    return _COMPLEMENT.sub("", head) if head else None
 
 
 def plural(words: str) -> str:
@@ -78,3 +87,41 @@ def listing(words: Sequence[str]) -> str:
 def camel(words: str) -> str:
     """'AP transaction header' -> 'APTransactionHeader'; what somebody would guess who knows only the words."""
     return "".join(word[0].upper() + word[1:] for word in re.findall(r"[A-Za-z0-9]+", words))
+
+
+def spaced(name: str) -> str:
+    """'VendorGroup' -> 'vendor group'; for columns whose description gives no words."""
+    return " ".join(re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+", name)).lower() or name
+
+
+def abbreviates(part: str, word: str) -> bool:
+    """Whether a part of a name may stand for the word: its letters occur there in order, the first one first, as in hrs, qty, acct."""
+    letters = iter(word)
+    return part[:1] == word[:1] and all(letter in letters for letter in part)
+
+
+def distinct_glosses(table: Object) -> dict[str, str]:
+    """Words by column, for the columns whose words no other column of the object shares; key, company and oddly named columns left out."""
+    counts = Counter(gloss(c.description) for c in table.columns)
+    words = {c.name: gloss(c.description) for c in table.columns if not is_key(table, c) and is_plain(c.name)}
+    return {name: said for name, said in words.items() if said and counts[said] == 1}
+
+
+def askable(table: Object) -> dict[str, str]:
+    """Columns a question may ask for, with what to call them: by their words, or all by name where hardly any has words."""
+    words = distinct_glosses(table)
+    if len(words) >= 5:
+        return words
+    plain = (c for c in table.columns if is_plain(c.name) and not is_key(table, c) and not is_housekeeping(c.description))
+    telling = (c for c in plain if c.length != -1 and c.type != "uniqueidentifier" and (c.name,) not in table.unique_keys)
+    return {c.name: words.get(c.name, c.name) for c in telling}
+
+
+def is_key(table: Object, column: Column) -> bool:
+    """Whether the column is part of the object's key or says whose row it is: such columns are always shown."""
+    return column.name in table.business_key or column.name == table.company_column
+
+
+def is_plain(name: str) -> bool:
+    """Whether SQL takes the name as it is; Receiver#, Order and 'Form Type' are left to those who write brackets."""
+    return bool(re.fullmatch(r"[A-Za-z_]\w*", name)) and name.upper() not in RESERVED

@@ -6,16 +6,18 @@ A fake is never the name of a known object or column in any case, and belongs to
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from random import Random
 
 from vgpt2.datagen import english
 from vgpt2.datagen.names import Names
-from vgpt2.sql.catalogue import Column, Object
+from vgpt2.sql.catalogue import Catalogue
+from vgpt2.sql.schema import Column, Object
 
 _LETTERS = "ABCDEFGHILMNOPRSTUVW"
 _ATTEMPTS = 40
+_VAGUE = {"master", "detail", "history", "control", "header", "line", "codes", "parameters", "completed"}  # no table is called that alone
 
 
 @dataclass(frozen=True)
@@ -68,10 +70,11 @@ def english_guess(name: str, description: str | None, modules: Sequence[str], rn
 
 def plural_guess(name: str, description: str | None, modules: Sequence[str], rng: Random) -> str | None:
     """An English plural, as other databases name their tables: Invoices, WorkOrders; for a name without words, the name and an s."""
-    words = [w for w in _plain_words(description) if w not in modules and len(w) > 3]
-    if not words or (len(name) > 6 and rng.random() < 0.5):
+    head = (english.kernel(description) or "").split()
+    endings = [" ".join(head[-n:]) for n in (1, 2) if len(head) > n and head[-1] not in _VAGUE]
+    if not endings or (len(name) > 6 and rng.random() < 0.5):
         return english.plural(name)
-    return english.camel(english.plural(rng.choice(words)))
+    return english.camel(english.plural(rng.choice(endings)))
 
 
 def suffixed(name: str, description: str | None, modules: Sequence[str], rng: Random) -> str | None:
@@ -121,14 +124,21 @@ def fake_column(table: Object, target: Column, rng: Random) -> Fake | None:
     return None
 
 
-def borrowed_column(names: Names, table: Object, rng: Random) -> str | None:
-    """A real column of another table of the same module that `table` lacks in any case: APTL's GrossAmt, asked of APTH."""
+def borrowed_column(catalogue: Catalogue, side: Collection[str], table: Object, rng: Random) -> tuple[str, str] | None:
+    """(column, its table) that `table` lacks in any case and a linked object of `side` has: APTL's GrossAmt, asked of APTH."""
     present = {name.casefold() for name in table.column_names}
-    others = [o for o in names.objects(held_out=table.name in names.held_out) if o.module == table.module and o.name != table.name]
-    pool = sorted({c.name for o in others for c in o.columns if english.gloss(c.description) and c.name.casefold() not in present})
+    linked = {key.from_object for key in catalogue.children(table.name)} | {key.to_object for key in catalogue.parents(table.name)}
+    pool = []
+    for name in sorted((linked & set(side)) - {table.name}):
+        other = catalogue.objects[name]
+        if len(other.business_key) > 1 and other.module == table.module:  # not the parameters of a company
+            pool += [(column, name) for column in english.distinct_glosses(other) if column.casefold() not in present]
     return rng.choice(pool) if pool else None
 
 
+_STOP_WORDS = re.compile(r"one|the|and|of|to|for|by|with|in|its|their|before|after|or|each|every|from|an?|also", re.IGNORECASE)
+
+
 def _plain_words(description: str | None) -> list[str]:
-    stop = {"one", "the", "and", "of", "to", "for", "by", "with", "in", "its", "their", "before", "after", "or", "each", "every", "from", "a", "an", "also"}
-    return [w for w in re.findall(r"[A-Za-z]+", (description or "").split(":")[0].split(",")[0]) if w.lower() not in stop]
+    head = (description or "").split(":")[0].split(",")[0]
+    return [word for word in re.findall(r"[A-Za-z]+", head) if not _STOP_WORDS.fullmatch(word)]

@@ -13,13 +13,15 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from vgpt2.sql.catalogue import Catalogue, Object, load_catalogue
+from vgpt2.sql.catalogue import Catalogue, load_catalogue
 from vgpt2.sql.names import NameIndex
+from vgpt2.sql.schema import Object
 
 KNOWN_NAMES = "known_names.txt"  # beside the catalogue's files: real object names of the database, one a line
 SPLITS = ("train", "pairs", "suite")  # SFT; preference sets; suites
 _SHARES = (0.6, 0.8)  # upper ends of train and pairs on [0, 1)
 _HELD_OUT_SHARE = 0.2
+_LISTED_LENGTH = 14
 
 
 @dataclass(frozen=True)
@@ -34,9 +36,12 @@ class Names:
         return held_out_objects(self.catalogue)
 
     @cached_property
+    def _columns(self) -> frozenset[str]:
+        return frozenset(column.name for o in self.catalogue.objects.values() for column in o.columns)
+
+    @cached_property
     def _folded(self) -> frozenset[str]:
-        columns = {column.name for o in self.catalogue.objects.values() for column in o.columns}
-        return frozenset(name.casefold() for name in self.known | columns)
+        return frozenset(name.casefold() for name in self.known | self._columns)
 
     @cached_property
     def _bases(self) -> dict[str, str]:
@@ -45,6 +50,9 @@ class Names:
 
     def is_object(self, name: str) -> bool:
         return name in self.known
+
+    def is_column(self, name: str) -> bool:
+        return name in self._columns
 
     def is_unreal(self, name: str) -> bool:
         """Whether no object and no column bears the name in any case: only such a name may stand for something that does not exist."""
@@ -64,18 +72,35 @@ class Names:
         return _split_by_hash(name)
 
     def objects(self, *, held_out: bool) -> list[Object]:
-        """Catalogue objects on one side of the line, in the catalogue's order."""
-        return [o for o in self.catalogue.objects.values() if (o.name in self.held_out) == held_out]
+        """Catalogue objects on one side of the line, in its order; a table that a view shows is not queried and left out."""
+        return self._sides[held_out]
 
     def listable(self, split: str) -> list[str]:
-        """Real names that may stand in an object list of `split`: no tables that a view shows, no very long names (tokens)."""
-        shown = (n for n in self.known if len(n) <= 14 and not (n[:1].islower() and n[1:] in self.known) and n not in self._bases)
-        return sorted(n for n in shown if self.split_of(n) == split or (split == "pairs" and self.split_of(n) == "train"))
+        """Real names that may stand in an object list of `split`, sorted: no tables that a view shows, no very long names (tokens)."""
+        return self._listable[split]
 
     def nearest(self, name: str, *, held_out: bool) -> str | None:
         """The nearest catalogue object on the same side of the line."""
         found = self._indices[held_out].nearest(name, 1, prefix=2)
         return found[0] if found else None
+
+    @cached_property
+    def _sides(self) -> dict[bool, list[Object]]:
+        shown = [o for o in self.catalogue.objects.values() if o.kind == "view" or not self.catalogue.views_of(o.name)]
+        return {side: [o for o in shown if (o.name in self.held_out) == side] for side in (False, True)}
+
+    @cached_property
+    def _listable(self) -> dict[str, list[str]]:
+        """Preference sets may list training's names too, a suite's are its own. Two capitals tell a name from a word in an answer."""
+        by_split: dict[str, list[str]] = {split: [] for split in SPLITS}
+        for name in sorted(self.known):
+            behind_view = name in self._bases or (name[:1].islower() and name[1:] in self.known)
+            if not behind_view and len(name) <= _LISTED_LENGTH and sum(c.isupper() for c in name) > 1:
+                split = self.split_of(name)
+                by_split[split].append(name)
+                if split == "train":
+                    by_split["pairs"].append(name)
+        return by_split
 
     @cached_property
     def _indices(self) -> dict[bool, NameIndex]:
@@ -94,7 +119,10 @@ def load_names(folder: str | Path) -> Names:
 
 
 def held_out_objects(catalogue: Catalogue) -> frozenset[str]:
-    """A fifth of the objects, in whole families and in the order of their hashes; families larger than a quarter of that share stay in training."""
+    """A fifth of the objects, in whole families and in the order of their hashes.
+
+    Families larger than a quarter of that share stay in training.
+    """
     quota = int(_HELD_OUT_SHARE * len(catalogue))
     held: set[str] = set()
     for family in sorted(_families(catalogue), key=lambda family: _digest("family/" + min(family))):

@@ -1,0 +1,108 @@
+"""Questions as rows of files: the SFT, DPO, KTO and suite layouts, written whole or not at all, each with a manifest beside it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from vgpt2 import atomic
+from vgpt2.datagen.faults import FAULTS, wrong_verdict
+from vgpt2.datagen.plan import fenced, render_sql
+from vgpt2.datagen.questions import Question, Side
+from vgpt2.datagen.recipes import GROUPS
+
+SOURCE = "catalogue"
+Row = dict[str, Any]
+
+
+def sft_rows(questions: Sequence[Question]) -> list[Row]:
+    """Chat rows without a system message: the training config holds the one system prompt."""
+    rows = []
+    for index, q in enumerate(questions):
+        answer = {"role": "assistant", "content": q.answer}
+        rows.append({**_about("sft", index, q), "messages": [_user(q), answer]})
+    return rows
+
+
+def dpo_rows(groups: Sequence[tuple[str, Sequence[Question]]], side: Side, *, seed: int) -> list[Row]:
+    """Pairs whose rejected answer has one named defect, in a seeded order."""
+    rows: list[Row] = []
+    for q, fault, wrong in _with_wrong_answers(groups, side, f"{seed}/dpo"):
+        rows.append({**_about("dpo", len(rows), q), "fault": fault, "prompt": [_user(q)], "chosen": q.answer, "rejected": wrong})
+    Random(f"{seed}/dpo/order").shuffle(rows)
+    return rows
+
+
+def kto_rows(groups: Sequence[tuple[str, Sequence[Question]]], side: Side, *, seed: int) -> list[Row]:
+    """One answer a question, two right ones and two wrong ones by turns, so that both labels meet real and unreal names alike."""
+    rows: list[Row] = []
+    turns: Counter[str] = Counter()
+    for q, fault, wrong in _with_wrong_answers(groups, side, f"{seed}/kto"):
+        group = f"{fault}/{q.kind}" if q.query else q.kind
+        right = turns[group] % 4 < 2
+        turns[group] += 1
+        answer = {"prompt": [_user(q)], "completion": q.answer if right else wrong, "label": right}
+        rows.append({**_about("kto", len(rows), q), "fault": None if right else fault, **answer})
+    Random(f"{seed}/kto/order").shuffle(rows)
+    return rows
+
+
+def suite_rows(questions: Sequence[Question]) -> list[Row]:
+    """Questions with what a right answer must hold; `kind` names how it is scored: sql, exists or column."""
+    rows = []
+    for index, q in enumerate(questions):
+        scored = "sql" if q.query else "exists" if q.subject else "column"
+        about = {"id": f"{q.kind}-{index:03d}", "group": GROUPS.get(q.kind, q.kind), "kind": scored}
+        rows.append({**about, "template": q.template, "objects": list(q.objects), "messages": [_user(q)], "expect": q.expect})
+    return rows
+
+
+def write(path: Path, rows: Sequence[Row], manifest: Row) -> None:
+    """The rows as JSON lines, and a manifest that names them by hash; the manifest first goes, so that it never vouches for other rows."""
+    data = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
+    manifest_path(path).unlink(missing_ok=True)
+    atomic.write_bytes(path, data)
+    counts = {"rows": len(rows), "by_category": _counted(rows, "category", "group"), "by_template": _counted(rows, "template")}
+    write_manifest(path, {**manifest, "sha256": hashlib.sha256(data).hexdigest(), **counts, "audit": None})
+
+
+def manifest_path(path: Path) -> Path:
+    return path.with_name(path.name + ".manifest.json")
+
+
+def write_manifest(path: Path, manifest: Row) -> None:
+    atomic.write_text(manifest_path(path), json.dumps(manifest, indent=1, ensure_ascii=False) + "\n")
+
+
+def _with_wrong_answers(groups: Sequence[tuple[str, Sequence[Question]]], side: Side, purpose: str) -> list[tuple[Question, str, str]]:
+    """(question, fault, wrong answer); a question whose query offers no place for the fault is left out."""
+    found = []
+    for defect, questions in groups:
+        for index, q in enumerate(questions):
+            if q.query is None:
+                found.append((q, *wrong_verdict(q)))
+                continue
+            broken = FAULTS[defect].apply(q.query, side, Random(f"{purpose}/{defect}/{q.kind}/{index}"))
+            if broken is not None:
+                found.append((q, defect, fenced(render_sql(broken))))
+    return found
+
+
+def _about(stage: str, index: int, q: Question) -> Row:
+    category = GROUPS.get(q.kind, q.kind)
+    return {"id": f"{stage}-{index:05d}", "category": category, "source": SOURCE, "template": q.template, "objects": list(q.objects)}
+
+
+def _user(q: Question) -> dict[str, str]:
+    return {"role": "user", "content": q.prompt}
+
+
+def _counted(rows: Sequence[Row], *fields: str) -> dict[str, int]:
+    """How often each value of the first field that a row has occurs, by value."""
+    counts = Counter(str(next((row[f] for f in fields if f in row), None)) for row in rows)
+    return dict(sorted(counts.items()))
