@@ -7,12 +7,13 @@ reader. It reports `tensor DONE TOTAL` lines and one `facts {...}` line on stdou
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -37,6 +38,8 @@ NAMES = {
     "ffn_up.weight": "mlp.up_proj.weight",
     "ffn_down.weight": "mlp.down_proj.weight",
 }
+STRING, ARRAY = 8, 9  # GGUF's value types; the others by their width in bytes
+SCALAR_BYTES = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
 CONTROL = 3  # llama.cpp's token type of control tokens
 
 
@@ -66,6 +69,8 @@ def limit_this_process(file_bytes: int) -> None:
 
 def convert(gguf_path: Path, folder: Path) -> None:
     """Writes config.json, the tokenizer's files and model.safetensors in fp32 into `folder`."""
+    with open(gguf_path, "rb") as file:
+        check_counts(file)
     from gguf import GGUFReader
 
     reader = GGUFReader(gguf_path)
@@ -84,6 +89,47 @@ def convert(gguf_path: Path, folder: Path) -> None:
         "note": "weights were quantised (see tensors) and are dequantised here; results differ from the original model's",
     }
     print("facts", json.dumps(facts), flush=True)
+
+
+def check_counts(file: BinaryIO) -> None:
+    """Walks the header and refuses a count of keys, items, letters or tensors that the rest of the file cannot hold.
+
+    The reader believes such counts: without this look, 49 bytes keep it busy until the memory limit stops it.
+    """
+    total = file.seek(0, os.SEEK_END)
+    file.seek(0)
+
+    def number(size: int) -> int:
+        if len(read := file.read(size)) < size:
+            raise ValueError("ends inside its header")
+        return int.from_bytes(read, "little")
+
+    def count(least_bytes: int) -> int:
+        if (counted := number(8)) * least_bytes > total - file.tell():
+            raise ValueError(f"declares {counted} items where {total - file.tell()} bytes are left")
+        return counted
+
+    def skip(kind: int, times: int) -> None:
+        if kind in SCALAR_BYTES:
+            if file.seek(SCALAR_BYTES[kind] * times, os.SEEK_CUR) > total:
+                raise ValueError("ends inside its header")
+        elif kind == STRING:
+            for _ in range(times):
+                file.seek(count(1), os.SEEK_CUR)
+        else:
+            raise ValueError(f"holds a value of unknown type {kind}")
+
+    file.seek(8)  # magic and version are the reader's to judge
+    tensors, keys = count(24), count(12)  # of at least so many bytes each
+    for _ in range(keys):
+        file.seek(count(1), os.SEEK_CUR)
+        if (kind := number(4)) == ARRAY:
+            skip(number(4), count(1))
+        else:
+            skip(kind, 1)
+    for _ in range(tensors):
+        file.seek(count(1), os.SEEK_CUR)
+        file.seek(8 * min(number(4), 8) + 12, os.SEEK_CUR)  # sizes, type and offset
 
 
 def read_shape(fields: Mapping[str, Any]) -> Shape:

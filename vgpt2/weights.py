@@ -5,8 +5,10 @@ Names and shapes are checked both ways before a byte of weights is read, and ten
 
 from __future__ import annotations
 
+import glob
 import json
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -40,6 +42,7 @@ TOKENIZER_FILES = (
 )  # fmt: skip
 JSON_LIMIT, TOKENIZER_LIMIT = 16 << 20, 256 << 20  # bytes
 MAX_SHARD_BYTES = 5 * 10**9
+ABANDONED_S = 3600
 FLOATS = ("F64", "F32", "F16", "BF16")
 
 
@@ -124,11 +127,15 @@ def save_model(
 def staged_folder(folder: Path) -> Iterator[Path]:
     """A hidden empty folder beside `folder` that takes its name when the block ends well and vanishes when it does not.
 
+    What a killed process left half-written for the same folder an hour ago or more is removed first.
     Raises ValueError where `folder` exists and holds anything.
     """
     if folder.is_symlink() or (folder.exists() and (not folder.is_dir() or any(folder.iterdir()))):
         raise ValueError(f"{folder}: exists already; remove it or choose another place")
     folder.parent.mkdir(parents=True, exist_ok=True)
+    for left in folder.parent.glob(f".{glob.escape(folder.name)}.*.tmp"):
+        if time.time() - left.stat().st_mtime > ABANDONED_S:
+            discard(left)
     tmp = aside(folder, "tmp")
     tmp.mkdir()
     try:

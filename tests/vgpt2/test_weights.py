@@ -282,6 +282,17 @@ def test_a_model_with_other_modules_than_the_config_says_is_not_saved(folder, tm
     assert not (tmp_path / "out").exists()
 
 
+def test_what_a_killed_process_left_behind_is_removed_when_it_is_old(tmp_path):
+    left = [tmp_path / f".model.{number}.tmp" for number in ("0a0a0a0a", "1b1b1b1b")]
+    for folder in left:
+        folder.mkdir()
+    os.utime(left[0], (0, 0))
+    with staged_folder(tmp_path / "model"):
+        pass
+    assert not left[0].exists()
+    assert left[1].exists()
+
+
 def test_a_staged_folder_appears_whole_or_not_at_all(tmp_path):
     target = tmp_path / "deep" / "model"
 
