@@ -99,7 +99,8 @@ class ChatTokenizer:
         mask = [False] * len(encoding.ids)
         for position, turn in enumerate(turns):
             if turn["role"] == "assistant" and turn.get("train", True):
-                start, stop = self._span(turns[: position + 1], text, encoding)
+                upto = text if position == len(turns) - 1 else self._render(turns[: position + 1])
+                start, stop = self._span(turns[: position + 1], upto, text, encoding)
                 mask[start:stop] = [True] * (stop - start)
         return Encoded(encoding.ids, mask, markers)
 
@@ -164,9 +165,12 @@ class ChatTokenizer:
         with _rust_errors(self.folder):
             return self._shielded.encode(text, add_special_tokens=False)
 
-    def _span(self, turns: Sequence[Message], text: str, encoding: "Encoding") -> tuple[int, int]:
-        """Token range of the last turn's answer within the conversation `text`, verified against the prompt that leads to it."""
-        prompt, upto = self._render(turns[:-1], generation_prompt=True), self._render(turns)
+    def _span(self, turns: Sequence[Message], upto: str, text: str, encoding: "Encoding") -> tuple[int, int]:
+        """Token range of the last turn's answer, verified against the prompt that leads to it.
+
+        `upto` is the text of `turns`, `text` and `encoding` are those of the whole conversation.
+        """
+        prompt = self._render(turns[:-1], generation_prompt=True)
         if not upto.startswith(prompt):
             raise ValueError(f"the prompt is not what stands before the answer: {self._parting(prompt, upto)}; mend the chat template")
         end = _answer_end(upto, len(prompt), self._controls.show(turns[-1]["content"]))
