@@ -190,9 +190,7 @@ _ACCEPTANCES = (
     _rule("exists", r"\b(?:real|existing|what exists is|is called|is named)(?: {NOUNS})?:? {LIST}"),
     _rule(
         "exists",
-        r"{LIST}"
-        r"",
-        r" {ADV}(?:stores?|holds?|keeps?|records?|contains?|tracks?|has|have|carries|represents?|belongs?|describes?|"
+        r"{LIST} {ADV}(?:stores?|holds?|keeps?|records?|contains?|tracks?|has|have|carries|represents?|belongs?|describes?|"
         r"means|lives?|refers? to|gives?)\b",
     ),
 )
