@@ -1,7 +1,7 @@
 """Training data and suites from a database catalogue, and the audit that every set must pass.
 
-    python -m vgpt2.datagen sft --catalogue data/catalogues/vista-core --out data/demo/sft.jsonl --size 720 --seed 1
-    python -m vgpt2.datagen audit data/demo/sft.jsonl --catalogue data/catalogues/vista-core --suite eval/suites/demo.jsonl
+python -m vgpt2.datagen sft --catalogue data/catalogues/vista-core --out data/demo/sft.jsonl --size 720 --seed 1
+python -m vgpt2.datagen audit data/demo/sft.jsonl --catalogue data/catalogues/vista-core --suite eval/suites/demo.jsonl
 """
 
 from __future__ import annotations

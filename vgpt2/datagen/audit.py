@@ -10,7 +10,7 @@ from pathlib import Path
 from statistics import quantiles
 from typing import Any
 
-from vgpt2.datagen.cases import Case, Unreadable, read_cases
+from vgpt2.datagen.cases import Case, read_cases
 from vgpt2.datagen.names import Names, load_names
 from vgpt2.datagen.records import manifest_path, write_manifest
 from vgpt2.datagen.rules import RULES, Context, Outcome
@@ -72,17 +72,17 @@ def token_counter(tokenizer: Path | None) -> Callable[[str], int]:
 
 
 def _audit_file(path: Path, context: Context, count: Callable[[str], int], *, exact: bool) -> FileAudit:
-    read = list(read_cases(path))
-    cases = [case for case in read if isinstance(case, Case)]
-    unreadable = tuple(str(row) for row in read if isinstance(row, Unreadable))
-    if not cases and not unreadable:
-        raise ValueError(f"{path}: holds no rows; an empty set cannot be audited")
+    cases, dropped, mistakes = read_cases(path)
+    if not cases and not mistakes:
+        raise ValueError(f"{path}: holds no row that can be learned from; an empty set cannot be audited")
     stages = sorted({case.stage for case in cases})
     mixed = (f"{path}: holds {' and '.join(stages)} rows; one file, one stage",) if len(stages) > 1 else ()
-    outcomes = {"readable rows": Outcome(len(read), unreadable + mixed)}
+    rows = len(cases) + dropped.total + len(mistakes)
+    note = ", ".join(f"{n} dropped: {reason}" for reason, n in dropped.counts.items())
+    outcomes = {"readable rows": Outcome(rows, (*mistakes, *mixed), note=note)}
     outcomes |= {name: rule(cases, context) for name, rule in RULES.items()}
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
-    return FileAudit(path, sha256, "/".join(stages), len(read), outcomes, _figures(cases, context.names, count, exact))
+    return FileAudit(path, sha256, "/".join(stages), rows, outcomes, _figures(cases, context.names, count, exact))
 
 
 def _figures(cases: Sequence[Case], names: Names, count: Callable[[str], int], exact: bool) -> dict[str, str]:

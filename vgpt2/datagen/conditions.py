@@ -32,7 +32,7 @@ class Condition:
 
 
 def conditions(catalogue: Catalogue, table: Object, rng: Random, *, n: int, avoid: Collection[str] = ()) -> tuple[Condition, ...]:
-    """Whose rows (company, or the group of a shared master), where the object says so, and up to `n` further conditions.
+    """Whose rows (company, or the group of a shared master), where the object says so, and up to `n` conditions besides; one at least.
 
     Columns in `avoid` are left alone. Empty when the object offers nothing to ask for.
     """
@@ -40,7 +40,7 @@ def conditions(catalogue: Catalogue, table: Object, rng: Random, *, n: int, avoi
     found = [_owner_condition(table, owner, rng)] if owner else []
     candidates = [c for c in _conditionable(catalogue, table) if c.name not in avoid and c.name != owner]
     months = [c for c in candidates if c.name in table.business_key]
-    chosen = rng.sample(candidates, min(n, len(candidates)))
+    chosen = rng.sample(candidates, min(n if owner else max(1, n), len(candidates)))
     if chosen and months and rng.random() < 0.4:  # by month is what people ask for most
         chosen = [months[0], *(c for c in chosen[1:] if c is not months[0])]
     return tuple(found + [_condition(table, column, rng) for column in chosen])

@@ -91,11 +91,11 @@ class Names:
 
     @cached_property
     def _listable(self) -> dict[str, list[str]]:
-        """Preference sets may list training's names too, a suite's are its own. Two capitals tell a name from a word in an answer."""
+        """Preference sets may list training's names too; what a suite lists is its own."""
         by_split: dict[str, list[str]] = {split: [] for split in SPLITS}
         for name in sorted(self.known):
             behind_view = name in self._bases or (name[:1].islower() and name[1:] in self.known)
-            if not behind_view and len(name) <= _LISTED_LENGTH and sum(c.isupper() for c in name) > 1:
+            if not behind_view and len(name) <= _LISTED_LENGTH:
                 split = self.split_of(name)
                 by_split[split].append(name)
                 if split == "train":

@@ -72,14 +72,15 @@ class Side:
 
     @cached_property
     def joinable_keys(self) -> list[ForeignKey]:
-        """Whole keys of two to four columns between two objects of this side that have only this one key between them."""
+        """Whole keys, but for a mere company's, between two objects of this side that have only this one key between them."""
         objects = self.catalogue.objects
         return [
             key
             for key in self.catalogue.foreign_keys
             if key.from_object != key.to_object
             and {key.from_object, key.to_object} <= self.schema_names
-            and 2 <= len(key.from_columns) <= 4
+            and len(key.from_columns) <= 4  # longer ones make prompts too long for small models
+            and key.from_columns != (objects[key.from_object].company_column,)
             and set(key.to_columns) == set(objects[key.to_object].business_key)
             and len(self.catalogue.joins(key.from_object, key.to_object)) == 1
         ]
@@ -131,9 +132,9 @@ def exists_memory(side: Side, template: Template, real: bool, rng: Random) -> Qu
 def exists_list(side: Side, template: Template, real: bool, rng: Random) -> Question | None:
     """Is this name in the list of the prompt? Most fakes look like their neighbours in it, so that only the list can tell."""
     pool = side.names.listable(side.split)
-    if len(pool) < 15:
+    if len(pool) < 4:
         return None
-    shown = rng.sample(pool, rng.randint(7, 13))
+    shown = rng.sample(pool, min(len(pool), rng.randint(7, 13)))
     target = rng.choice(shown)
     name = target
     if not real:
@@ -224,7 +225,7 @@ def _continues(longer: tuple[str, ...], key: tuple[str, ...]) -> bool:
 
 def _holds(column: Column) -> str:
     clause = english.flag_clause(column.description)
-    return f"Y when {clause}" if clause else english.gloss(column.description) or column.type or "a column"
+    return f"Y when {clause}" if clause else english.gloss(column.description) or f"a column of type {column.type_text}"
 
 
 def _nearest(name: str, others: Sequence[str]) -> str:

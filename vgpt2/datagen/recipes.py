@@ -84,9 +84,7 @@ def sft_questions(names: Names, *, size: int, seed: int, progress: Progress) -> 
     return questions
 
 
-def pair_questions(
-    names: Names, *, size: int, seed: int, purpose: str, progress: Progress
-) -> list[tuple[str, list[Question]]]:
+def pair_questions(names: Names, *, size: int, seed: int, purpose: str, progress: Progress) -> list[tuple[str, list[Question]]]:
     """Questions for preference rows by defect, all answerable; those about existence half with real and half with unreal names."""
     side, seen = preference_side(names), set[str]()
     groups = []
@@ -139,9 +137,7 @@ def balanced_slots(kind: str, templates: Sequence[Template], count: int, rng: Ra
     return slots
 
 
-def draw(
-    side: Side, kind: str, slots: Sequence[Slot], *, purpose: str, seen: set[str], progress: Progress
-) -> list[Question]:
+def draw(side: Side, kind: str, slots: Sequence[Slot], *, purpose: str, seen: set[str], progress: Progress) -> list[Question]:
     """One question a slot, no two alike but for numbers; names asked from memory differ while there are names left."""
     asked: set[str] = set()
     questions: list[Question] = []

@@ -39,12 +39,12 @@ def dpo_rows(groups: Sequence[tuple[str, Sequence[Question]]], side: Side, *, se
 
 
 def kto_rows(groups: Sequence[tuple[str, Sequence[Question]]], side: Side, *, seed: int) -> list[Row]:
-    """One answer a question, two right ones and two wrong ones by turns, so that both labels meet real and unreal names alike."""
+    """One answer a question, right and wrong ones by turns; two and two about existence, where real and unreal names take turns."""
     rows: list[Row] = []
     turns: Counter[str] = Counter()
     for q, fault, wrong in _with_wrong_answers(groups, side, f"{seed}/kto"):
-        group = f"{fault}/{q.kind}" if q.query else q.kind
-        right = turns[group] % 4 < 2
+        group = "sql" if q.query else q.kind
+        right = turns[group] % 2 == 0 if q.query else turns[group] % 4 < 2
         turns[group] += 1
         answer = {"prompt": [_user(q)], "completion": q.answer if right else wrong, "label": right}
         rows.append({**_about("kto", len(rows), q), "fault": None if right else fault, **answer})

@@ -19,7 +19,7 @@ from vgpt2.datagen.faults import ACCEPTS_FAKE, FAULTS, REFUSES_REAL
 from vgpt2.datagen.names import Names
 from vgpt2.datagen.phrasings import EXISTENCE_KINDS
 from vgpt2.datagen.similarity import masked, normalised
-from vgpt2.datagen.statements import UNREAL, denied_reals, denies, findings, said, unreal_names
+from vgpt2.datagen.statements import UNREAL, alternatives, denied_reals, denies, findings, said, unreal_names
 
 _WORD = re.compile(r"[A-Za-z_]\w*")
 
@@ -75,7 +75,7 @@ def no_real_refused(cases: Sequence[Case], context: Context) -> Outcome:
 def alternative_given(cases: Sequence[Case], context: Context) -> Outcome:
     """Every denial of a name says what to use instead."""
     denials = [(case, a) for case in cases for a in case.good if any(c.kind == "not_exists" for c in said(a))]
-    found = [f"{case.where}: names no alternative" for case, a in denials if not any(c.kind == "use_instead" for c in said(a))]
+    found = [f"{case.where}: names no alternative" for case, a in denials if not alternatives(a)]
     return Outcome(len(denials), tuple(found))
 
 

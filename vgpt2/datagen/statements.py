@@ -17,6 +17,7 @@ from vgpt2.sql.findings import Finding
 
 UNREAL = frozenset({"unknown_table", "unknown_column", "unknown_qualifier", "case"})
 _IDENTIFIER = re.compile(r"(?<![\w.@#])[A-Za-z_][\w#$]*(?:\.[A-Za-z_][\w#$]*)?")
+_INSTEAD = re.compile(r"\buse ([A-Za-z_][\w#$.]*) instead\b")
 _JOIN = re.compile(r"^JOIN \w+(?: WITH \(NOLOCK\))? ON (?P<on>.+)$", re.MULTILINE)
 _PAIR = re.compile(r"(\w+)\.(\w+) = (\w+)\.(\w+)")
 
@@ -24,6 +25,11 @@ _PAIR = re.compile(r"(\w+)\.(\w+) = (\w+)\.(\w+)")
 @lru_cache(maxsize=4096)
 def said(answer: str) -> tuple[Claim, ...]:
     return tuple(claims(answer))
+
+
+def alternatives(answer: str) -> set[str]:
+    """Names the answer gives in place of one that is not there."""
+    return {claim.name for claim in said(answer) if claim.kind == "use_instead"} | set(_INSTEAD.findall(prose(answer)))
 
 
 def denies(answer: str) -> bool:
@@ -55,6 +61,7 @@ def unreal_names(answer: str, names: Names, words: frozenset[str]) -> list[str]:
     denied = {claim.name for claim in said(answer) if claim.kind == "not_exists"}
     taken = [claim for claim in said(answer) if claim.kind != "not_exists" and claim.name not in words]
     found += [claim.name for claim in taken if not is_real(claim.name, claim.of, names)]
+    found += [name for name in sorted(alternatives(answer)) if not is_real(name, None, names)]
     for word in _IDENTIFIER.findall(prose(answer)):
         is_name = "." in word or "_" in word or sum(c.isupper() for c in word) > 1
         if is_name and word not in denied and word not in words and not is_real(word, None, names):
