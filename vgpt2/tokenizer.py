@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 
+# what transformers raises on damaged files, beside the library's own
+LOADING_ERRORS = (OSError, ValueError, LookupError, TypeError, AttributeError, ImportError, RecursionError)
+
+
 class _Said(TypedDict):
     role: str  # system, user or assistant
     content: str
@@ -60,7 +64,7 @@ class ChatTokenizer:
         self._variables = _variables(tokenizer)
         added = tokenizer.added_tokens_decoder.items()
         self._controls = ControlTokens({token.content: token_id for token_id, token in added if token.special})
-        with _rust_errors(folder):
+        with _foreign_errors(folder):
             self._shielded = self._controls.shield(tokenizer.backend_tokenizer)
         self.merges_system = not self._renders_system()
 
@@ -77,7 +81,7 @@ class ChatTokenizer:
         os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
         from transformers import AutoTokenizer
 
-        with _rust_errors(folder):
+        with _foreign_errors(folder, *LOADING_ERRORS):
             tokenizer = AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False, local_files_only=True)
         chat_template.try_out(_template(tokenizer, folder), _variables(tokenizer))
         return cls(folder, tokenizer, system=system)
@@ -162,7 +166,7 @@ class ChatTokenizer:
         return self._controls.stand_in(chat_template.render(self.template, said, self._variables, generation_prompt=generation_prompt))
 
     def _tokenise(self, text: str) -> "Encoding":
-        with _rust_errors(self.folder):
+        with _foreign_errors(self.folder):
             return self._shielded.encode(text, add_special_tokens=False)
 
     def _span(self, turns: Sequence[Message], upto: str, text: str, encoding: "Encoding") -> tuple[int, int]:
@@ -244,16 +248,16 @@ def _refuse_code(folder: Path) -> None:
 
 
 @contextmanager
-def _rust_errors(folder: Path) -> Iterator[None]:
-    """Turns what the tokenizers library raises (a bare Exception, or the panic of its Rust) into a ValueError of one line."""
+def _foreign_errors(folder: Path, *kinds: type[Exception]) -> Iterator[None]:
+    """Turns errors of `kinds`, and what the tokenizers library raises (a bare Exception, a panic of its Rust), into a ValueError."""
     try:
         yield
     except BaseException as error:
         # pyo3's PanicException derives from BaseException and cannot be imported
-        if type(error) is not Exception and type(error).__name__ != "PanicException":
+        if not isinstance(error, kinds) and type(error) is not Exception and type(error).__name__ != "PanicException":
             raise
-        complaint = " ".join(str(error).split())[:80]
-        raise ValueError(f"{folder / 'tokenizer.json'}: {complaint}; copy the model's tokenizer again") from None
+        complaint = " ".join(str(error).split())[:60]
+        raise ValueError(f"{folder}: its tokenizer cannot be used ({type(error).__name__}: {complaint}); copy its files again") from None
 
 
 def _load_again(folder: str, system: str | None, tried: str) -> ChatTokenizer:
