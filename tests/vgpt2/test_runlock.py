@@ -297,7 +297,7 @@ def test_the_lock_is_freed_when_the_run_fails(tmp_path):
 def test_a_start_time_tells_processes_apart_and_does_not_change():
     mine = process_start_time(os.getpid())
     assert mine == process_start_time(os.getpid())
-    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    child = subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE)
     try:
         assert process_start_time(child.pid) not in (None, mine)
     finally:
