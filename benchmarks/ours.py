@@ -36,7 +36,7 @@ def run(name: str, folder: Path, args: argparse.Namespace) -> dict[str, Any]:
     assert cfg.lora is not None
     model = weights.load_model(folder, dtype=torch.float32, device="cpu")
     lora.add_lora(model, cfg.lora, seed=0)
-    stage = STAGES[name](cfg)
+    stage: loop.Stage = STAGES[name](cfg)
     examples, _ = stage.complete(encode(name, rows), [], seed=0)
     steps = [[list(range(start, start + per_step))] for start in range(0, len(rows), per_step)]
     with tempfile.TemporaryDirectory() as run_dir:

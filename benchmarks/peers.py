@@ -16,8 +16,7 @@ LORA = LoraConfig(r=RANK, lora_alpha=RANK, target_modules=TARGETS, task_type="CA
 def run_peft(folder: Path, args: argparse.Namespace) -> dict[str, Any]:
     """A plain loop over transformers and PEFT: padded batches, the model's own loss."""
     rows, per_step = rows_of("sft", args)
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
-    model = get_peft_model(model, LORA).train()
+    model = get_peft_model(AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32), LORA).train()
     trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(trainable, lr=LR, weight_decay=0.0, fused=True)
     clock = Clock()

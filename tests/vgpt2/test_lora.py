@@ -9,12 +9,14 @@ import pytest
 import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
+from tiny_jobs import tiny_model
 from torch import Tensor, nn
 from torch.testing import assert_close
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from vgpt2.config import LoRAConfig
 from vgpt2.lora import AdaptedLinear, LoRALinear, adapters, add_lora, load_adapter, lora_parameters, merge_lora, save_adapter
+from vgpt2.packing import pack
 
 ALL = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 IDS = torch.tensor([[5, 9, 2, 40, 31, 7, 7, 0, 96, 12]])
@@ -397,3 +399,24 @@ def test_one_small_step_in_fp32_is_the_fp64_step_and_in_bf16_it_is_not():
         layer.to(torch.bfloat16)
     exact = copy.deepcopy(rounded).double()
     assert worst_error(rounded.to(torch.bfloat16), exact) > 0.5
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.5])
+def test_recomputed_layers_give_the_same_loss_and_gradients(dropout: float):
+    """INVARIANT 25, dropout included."""
+    packed = pack([(IDS[0].tolist(), [False] * 4 + [True] * 6), ([3, 1, 4, 1, 5], [False] + [True] * 4)])
+    seen = []
+    for recompute_layers in (0, 2):
+        model = tiny_model(dtype=torch.float64)
+        add_lora(model, LoRAConfig(rank=4, dropout=dropout), seed=0)
+        with torch.no_grad():
+            for layer in adapters(model).values():
+                layer.lora_B.fill_(0.1)
+        model.recompute_layers = recompute_layers
+        torch.manual_seed(7)
+        loss = -model.train()(packed).sum()
+        loss.backward()
+        seen.append({"loss": loss.detach()} | {name: parameter.grad for name, parameter in lora_parameters(model).items()})
+    for name, value in seen[0].items():
+        assert_close(seen[1][name], value, atol=1e-12, rtol=0, msg=name)
+        assert name == "loss" or value.abs().max() > 0
