@@ -187,6 +187,15 @@ def trim(s: Stream) -> Call:
     return _closed(s, node)
 
 
+def identity(s: Stream) -> Call:
+    """identity := IDENTITY ( type [, expression , expression] ), in SELECT INTO"""
+    node = _opened(s)
+    node.type = type_name(s)
+    while s.accept(","):
+        node.args.append(s.expression())
+    return _closed(s, node)
+
+
 def json_constructor(s: Stream) -> Call:
     """json_constructor := JSON_OBJECT|JSON_ARRAY|... ( ... ), whose pairs 'key': value have a grammar of their own"""
     first = s.take()
@@ -298,6 +307,7 @@ CONSTRUCTS: dict[str, tuple[str | None, Callable[[Stream], Expression]]] = {
     "TRY_PARSE": ("(", parse),
     "IIF": ("(", iif),
     "TRIM": ("(", trim),
+    "IDENTITY": ("(", identity),
     "JSON_OBJECT": ("(", json_constructor),
     "JSON_ARRAY": ("(", json_constructor),
     "JSON_OBJECTAGG": ("(", json_constructor),

@@ -27,40 +27,47 @@ _FOREIGN = {
 }
 _ORDER_OF_CLAUSES = ("FROM", "WHERE", "GROUP", "HAVING", "ORDER")
 
+MAX_ERRORS = 50  # behind so many broken statements the text is no T-SQL at all
+
 
 def script(s: Stream) -> tuple[list[Statement], list[ParseError]]:
-    """script := { statement [;] | GO }, and the errors of the statements that are none"""
+    """script := { statement | ; | GO }, and the errors of the statements that are none"""
     statements: list[Statement] = []
     errors: list[ParseError] = []
-    while s.tok.kind is not END:
+    terminated = True
+    while s.tok.kind is not END and len(errors) < MAX_ERRORS:
+        if s.tok.kind is GO or s.at(";"):
+            terminated = True
+            s.take()
+            continue
+        start = s.index
         try:
-            statements += _statements(s, top=True)
-            if s.tok.kind is not END:
-                unexpected(s)
+            statements.append(_unless_unterminated(s, terminated))
+            terminated = False
         except ParseError as error:
             errors.append(error)
-            _recover(s)
+            _recover(s, start)
+            terminated = True
     return statements, errors
 
 
-def _statements(s: Stream, *, top: bool = False) -> list[Statement]:
-    """Statements up to the END of the block, the end of the batch or, at the top, the end of the text."""
+def _statements(s: Stream) -> list[Statement]:
+    """The statements of a block, up to its END or the end of the batch."""
     found: list[Statement] = []
     terminated = True
-    while s.tok.kind is not END and s.tok.key not in ("END", "ELSE"):
-        if s.tok.kind is GO:
-            if not top:
-                break
-            terminated = True
-            s.take()
-        elif s.accept(";"):
+    while s.tok.kind not in (END, GO) and s.tok.key not in ("END", "ELSE"):
+        if s.accept(";"):
             terminated = True
         else:
-            if s.at("WITH") and not terminated:
-                s.fail("the statement before WITH must end with ';'")
-            found.append(statement(s))
+            found.append(_unless_unterminated(s, terminated))
             terminated = False
     return found
+
+
+def _unless_unterminated(s: Stream, terminated: bool) -> Statement:
+    if s.at("WITH") and not terminated:
+        s.fail("the statement before WITH must end with ';'")
+    return statement(s)
 
 
 def statement(s: Stream) -> Statement:
@@ -96,18 +103,13 @@ def unexpected(s: Stream) -> None:
     s.fail(f"unexpected {describe(token)}")
 
 
-def _recover(s: Stream) -> None:
-    """Move behind the statement that failed: to the next ';', or to the next batch where a block is open."""
-    start = s.index
-    while start and s.tokens[start - 1].kind is not GO:
-        start -= 1
-    words = [token.key for token in s.tokens[start : s.index + 1]]
+def _recover(s: Stream, start: int) -> None:
+    """Move behind the statement that began at `start` and failed: to the next ';', or to the next batch where a block is open."""
+    words = [token.key for token in s.tokens[start : s.index]]
     in_block = words.count("BEGIN") + words.count("CASE") > words.count("END")
     s.depth = 0
-    s.take()
     while s.tok.kind not in (END, GO) and (in_block or s.tok.key != ";"):
         s.take()
-    s.accept(";")
 
 
 def select_statement(s: Stream, ctes: list[Cte]) -> Statement:

@@ -18,7 +18,7 @@ _RESERVED = """
 RESERVED = frozenset(_RESERVED.split())
 
 # Reserved words that are functions when a parenthesis follows.
-FUNCTION_WORDS = frozenset(("COALESCE", "IDENTITY", "LEFT", "NULLIF", "RIGHT", "CONTAINSTABLE", "FREETEXTTABLE", "OPENXML"))
+FUNCTION_WORDS = frozenset(("COALESCE", "LEFT", "NULLIF", "RIGHT", "CONTAINSTABLE", "FREETEXTTABLE", "OPENXML"))
 
 # Functions that take no parentheses.
 NILADIC = frozenset(
