@@ -8,10 +8,11 @@ import contextlib
 import math
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -31,9 +32,14 @@ SAVES_TO_FAIL = 3  # in a row, before the run stops
 
 
 class Example(Protocol):
-    """One encoded row. `tokens` decide the micro-batches, `units` divide the loss."""
+    """One encoded row. `sequences` are what is trained on, `tokens` decide the micro-batches, `units` divide the loss."""
 
-    where: str
+    @property
+    def where(self) -> str: ...
+    @property
+    def sequences(self) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
+        """(input_ids (T,), completion_mask (T,)) of each sequence that gets a gradient."""
+        ...
 
     @property
     def tokens(self) -> int: ...
@@ -42,8 +48,10 @@ class Example(Protocol):
 
 
 class Batch(Protocol):
-    packed: Packed
-    units: int
+    @property
+    def packed(self) -> Packed: ...
+    @property
+    def units(self) -> int: ...
 
     def to(self, device: torch.device) -> "Batch": ...
 
@@ -311,10 +319,14 @@ def goes_down(metric: str) -> bool:
 
 
 def save(job: Job, state: State) -> None:
-    """A checkpoint of `state.step`; a failure is survived twice in a row unless it is the last step's."""
+    """A checkpoint of `state.step`; a disk that takes none is survived twice in a row, unless it was the run's last."""
     state.log_rows = job.log.rows
     try:
         folder = checkpoint.save(job.run_dir, state.step, lambda tmp: job.write(tmp, state), meta={"stage": job.stage.name})
+        checkpoint.point(job.run_dir, "latest", folder)
+        if state.best_step == state.step or not job.eval_examples:
+            checkpoint.point(job.run_dir, "best", folder)
+        checkpoint.rotate(job.run_dir, job.cfg.checkpoint.keep, protect=job.protect)
     except checkpoint.SaveFailed as failure:
         job.failed_saves += 1
         if job.failed_saves >= SAVES_TO_FAIL or is_finished(job, state):
@@ -322,14 +334,6 @@ def save(job: Job, state: State) -> None:
         job.log.warn(f"{failure}; training goes on, the next try is in {job.cfg.checkpoint.save_every} steps")
         return
     job.failed_saves, job.saved_step = 0, state.step
-    checkpoint.point(job.run_dir, "latest", folder)
-    if state.best_step == state.step or not job.eval_examples:
-        checkpoint.point(job.run_dir, "best", folder)
-    checkpoint.rotate(job.run_dir, job.cfg.checkpoint.keep, protect=job.protect)
-
-
-def state_to_json(state: State) -> dict[str, Any]:
-    return asdict(state)
 
 
 def state_from_json(data: dict[str, Any]) -> State:

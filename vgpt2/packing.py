@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 IGNORE = -100
@@ -42,7 +43,7 @@ class Packed:
         )
 
 
-def pack(sequences: Sequence[tuple[Sequence[int], Sequence[bool]]]) -> Packed:
+def pack(sequences: Sequence[tuple[ArrayLike, ArrayLike]]) -> Packed:
     """One `Packed` from pairs (input_ids, completion_mask), in the given order.
 
     Position t of a sequence is labelled with token t+1 where completion_mask[t+1]; its last position has no target.
@@ -72,7 +73,7 @@ def pack(sequences: Sequence[tuple[Sequence[int], Sequence[bool]]]) -> Packed:
     )
 
 
-def label_count(completion_mask: Sequence[bool]) -> int:
+def label_count(completion_mask: ArrayLike) -> int:
     """Labels that `pack` makes from this mask: its supervised tokens without a supervised first one, which nothing predicts."""
     return int(np.count_nonzero(np.asarray(completion_mask, dtype=bool)[1:]))
 

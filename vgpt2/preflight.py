@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from vgpt2.config import TrainConfig
+from vgpt2.registry import sources
 
 RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 # Windows opens these as devices, whatever their ending
@@ -27,7 +28,7 @@ def mistakes(cfg: TrainConfig, *, resume: bool, preview: bool = False) -> list[s
 def data_files(cfg: TrainConfig) -> list[Path]:
     """The files that `data.train` and `data.validation` name, registry names resolved, in order and once each."""
     names = list(cfg.data.train) + ([cfg.data.validation] if isinstance(cfg.data.validation, str) else [])
-    return list(dict.fromkeys(_file_of(name, cfg.data.registry) for name in names))
+    return list(dict.fromkeys(source.path for source in sources(names, Path(cfg.data.registry))))
 
 
 def sha256_of(path: Path) -> str:
@@ -83,10 +84,14 @@ def _adapter(cfg: TrainConfig) -> list[str]:
 def _data(cfg: TrainConfig, *, audited: bool) -> list[str]:
     if not cfg.data.train:
         return ["data.train: names no file; for example --set data.train=[data/sft/train.jsonl]"]
+    try:
+        files = data_files(cfg)
+    except ValueError as error:
+        return [f"data.train: {error}"]
     errors = []
-    for path in data_files(cfg):
+    for path in files:
         if not path.is_file():
-            errors.append(f"data.train: {path} is no file and no name in {cfg.data.registry}")
+            errors.append(f"{path}: is no file; give a .jsonl, .json or .parquet file")
         elif path.stat().st_size == 0:
             errors.append(f"{path}: is empty; it needs at least one row")
         elif audited:
@@ -110,11 +115,3 @@ def _audit(path: Path) -> list[str]:
     if audit.get("sha256") != sha256_of(path):
         return [f"{path}: changed since its audit; {cure}"]
     return []
-
-
-def _file_of(name: str, registry: str) -> Path:
-    path, listing = Path(name), Path(registry)
-    if path.suffix or not listing.is_file():
-        return path
-    entry = json.loads(listing.read_text("utf-8")).get(name)
-    return listing.parent / entry["file_name"] if entry else path

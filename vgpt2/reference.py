@@ -103,7 +103,7 @@ def compute(
             if not column[rows].isnan().any():
                 continue
             check()
-            packed = pack([(answers[i].input_ids, answers[i].completion_mask) for i in rows]).to(device)
+            packed = pack([answers[i].sequence for i in rows]).to(device)
             with autocast():
                 column[rows] = sequence_logps(model(packed), packed.cu_seqlens).float().cpu()
             progress(len(rows))
@@ -141,7 +141,7 @@ def load(path: Path, *, key: str, rows: int) -> Tensor | None:
 def largest_difference(model: CausalLM, examples: Sequence[Any], autocast: Callable[[], AbstractContextManager[Any]]) -> float:
     """max |policy - reference| a scored token over the answers of `examples`; what it must be at step 0: see TOLERANCE."""
     answers = [answer for example in examples for answer in example.answers]
-    packed = pack([(answer.input_ids, answer.completion_mask) for answer in answers]).to(next(model.parameters()).device)
+    packed = pack([answer.sequence for answer in answers]).to(next(model.parameters()).device)
     with autocast():
         policy_logps = sequence_logps(model(packed), packed.cu_seqlens).cpu()
     ref_logps = torch.tensor([value for example in examples for value in example.ref_logps])

@@ -17,11 +17,14 @@ from tqdm import tqdm
 
 from vgpt2 import atomic, checkpoint, loop, lora, optim, preflight, reference, runrecord, weights
 from vgpt2.config import TrainConfig
-from vgpt2.dataset import Dropped, encode_all, read, split
+from vgpt2.dataset import Dropped, encode_all, read, split, split_turns
+from vgpt2.flops import useful_flops
 from vgpt2.interrupts import Interrupted, Interrupts, exit_code
+from vgpt2.loading import device_and_dtype
 from vgpt2.loop import Job, Stage, State, plan_run
 from vgpt2.metrics import RunLog, peak_memory_bytes
 from vgpt2.model import CausalLM
+from vgpt2.packing import label_count
 from vgpt2.preview import render
 from vgpt2.runlock import RunLock
 from vgpt2.stages import STAGES
@@ -101,7 +104,15 @@ def assemble(cfg: TrainConfig, folder: Path, *, resume: bool, interrupts: Interr
     if not resume:
         atomic.write_text(folder / "config.yaml", yaml.safe_dump(cfg.model_dump(mode="json"), sort_keys=False))
         runrecord.write(folder, record)
-    log = RunLog(folder, total_steps=len(steps), rows=state.log_rows, step=state.step, tokens=state.tokens, device=device)
+    log = RunLog(
+        folder,
+        total_steps=len(steps),
+        rows=state.log_rows,
+        step=state.step,
+        tokens=state.tokens,
+        device=device,
+        flops_per_token=flops_per_token(model, rows, trainable if cfg.lora else None),
+    )
     job = Job(
         cfg=cfg,
         stage=stage,
@@ -124,30 +135,28 @@ def assemble(cfg: TrainConfig, folder: Path, *, resume: bool, interrupts: Interr
 
 def choose_device(cfg: TrainConfig) -> tuple[torch.device, torch.dtype]:
     """The device and the precision of the matmuls; sets CUDA's deterministic mode where asked."""
-    if cfg.device == "cuda" and not torch.cuda.is_available():
-        raise ValueError("device: cuda is asked for and torch sees none; --set device=cpu, or install the CUDA build of torch")
-    device = torch.device("cuda" if cfg.device != "cpu" and torch.cuda.is_available() else "cpu")
+    device, dtype = device_and_dtype(cfg.device, cfg.model.dtype)
     if cfg.deterministic and device.type == "cuda":
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True)
-    # without the instruction a CPU computes bfloat16 far slower than float32
-    has_bfloat16 = device.type == "cuda" or torch.cpu.get_capabilities().get("avx512_bf16", False)
-    chosen = {"auto": "bfloat16" if has_bfloat16 else "float32"}.get(cfg.model.dtype, cfg.model.dtype)
-    return device, {"bfloat16": torch.bfloat16, "float32": torch.float32}[chosen]
+    return device, dtype
 
 
 def read_rows(cfg: TrainConfig, stage: Stage, tokenizer: ChatTokenizer) -> Rows:
     """The rows of `data.train`, encoded, and those held out; raises ValueError when none is left to train on."""
-    records, dropped = read(cfg.data.train, kind=cfg.stage, registry=Path(cfg.data.registry), max_rows=cfg.data.max_rows)
+    registry, seed = Path(cfg.data.registry), cfg.seed
+    records, dropped = read(cfg.data.train, kind=cfg.stage, registry=registry, max_rows=cfg.data.max_rows, seed=seed)
     if isinstance(cfg.data.validation, str):
-        held_records, held_dropped = read([cfg.data.validation], kind=cfg.stage, registry=Path(cfg.data.registry))
+        held_records, held_dropped = read([cfg.data.validation], kind=cfg.stage, registry=registry, seed=seed)
         dropped = dropped + held_dropped
     else:
-        records, held_records = split(records, cfg.data.validation, seed=cfg.seed)
-    encode = {"tokenizer": tokenizer, "workers": None if cfg.data.workers == "auto" else cfg.data.workers, "progress": progress_bar}
-    train, train_dropped = encode_all(records, stage.encode, **encode)
-    held_out, eval_dropped = encode_all(held_records, stage.encode, **encode)
-    dropped = dropped + train_dropped + eval_dropped
+        records, held_records = split(records, cfg.data.validation, seed=seed)
+    if cfg.stage == "sft" and tokenizer.rewrites_turns:
+        records, held_records = split_turns(records), split_turns(held_records)
+    workers = None if cfg.data.workers == "auto" else cfg.data.workers
+    train, train_dropped = encode_all(records, stage.encode, tokenizer=tokenizer, workers=workers, progress=progress_bar)
+    held_out, held_dropped = encode_all(held_records, stage.encode, tokenizer=tokenizer, workers=workers, progress=progress_bar)
+    dropped = dropped + train_dropped + held_dropped
     if not train:
         raise ValueError(f"{cfg.data.train[0]}: none of {len(records)} rows can be trained on\n{dropped}")
     train, held_out = stage.complete(train, held_out, seed=cfg.seed)
@@ -166,6 +175,13 @@ def report_rows(stage: Stage, rows: Rows, steps: list[list[list[int]]]) -> None:
     print(rows.dropped)
     for line in stage.notes():
         print(line)
+
+
+def flops_per_token(model: CausalLM, rows: Rows, trained: int | None) -> float:
+    """Mean useful operations a training token; KTO's passes without a gradient are not counted."""
+    masks = [mask for example in rows.train for _, mask in example.sequences]
+    lengths = [len(mask) for mask in masks]
+    return useful_flops(model.cfg, lengths=lengths, scored=sum(map(label_count, masks)), trained=trained) / sum(lengths)
 
 
 def compare_with_start(folder: Path, record: dict[str, Any]) -> None:
@@ -263,7 +279,7 @@ def finish(job: Job, state: State, rows: Rows, *, seconds: float) -> None:
     line = (
         f"{state.step} of {len(job.steps)} steps, {state.tokens:,} tokens in {seconds:.0f} s and {time.process_time():.0f} CPU-seconds, "
         f"peak {peak / 2**30:.1f} GiB; dropped {rows.dropped.total} of {rows.read} rows; {state.skipped} steps skipped; "
-        f"{state.interruptions} interruptions; {job.log.warnings} warnings"
+        f"{state.interruptions} interruptions, {job.interrupts.ignored} ignored; {job.log.warnings} warnings"
     )
     summary = {"line": line, "steps": state.step, "planned_steps": len(job.steps), "tokens": state.tokens, "seconds": round(seconds, 1)}
     summary |= {"cpu_seconds": round(time.process_time(), 1), "peak_bytes": peak, "dropped": rows.dropped.total, "rows": rows.read}

@@ -4,4 +4,4 @@ from vgpt2.stages.dpo import DPO
 from vgpt2.stages.kto import KTO
 from vgpt2.stages.sft import SFT
 
-STAGES = {"sft": SFT, "dpo": DPO, "kto": KTO}
+STAGES: dict[str, type[SFT] | type[DPO] | type[KTO]] = {"sft": SFT, "dpo": DPO, "kto": KTO}

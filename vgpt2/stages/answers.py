@@ -1,12 +1,12 @@
 """One answer behind its prompt, as the preference stages encode it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from vgpt2.packing import label_count
-from vgpt2.tokenizer import ChatTokenizer
+from vgpt2.tokenizer import ChatTokenizer, Message
 
 
 @dataclass(frozen=True)
@@ -18,10 +18,16 @@ class Answer:
     prompt_tokens: int
     markers: int  # control strings of the content, encoded as text
 
+    @property
+    def sequence(self) -> tuple[np.ndarray, np.ndarray]:
+        """Ids and mask, as `pack` takes them."""
+        return self.input_ids, self.completion_mask
 
-def encode_answer(prompt: list[dict[str, Any]], answer: str | None, tokenizer: ChatTokenizer, cutoff_tokens: int) -> Answer | str:
+
+def encode_answer(prompt: Sequence[Message], answer: str | None, tokenizer: ChatTokenizer, cutoff_tokens: int) -> Answer | str:
     """The last turn of `prompt` + `answer` supervised, or the reason why the row cannot be used."""
-    context = [{**message, "train": False} if message["role"] == "assistant" else message for message in prompt]
+    assert answer is not None  # dataset.read has filled it in
+    context: list[Message] = [{**turn, "train": False} if turn["role"] == "assistant" else turn for turn in prompt]
     encoded = tokenizer.encode([*context, {"role": "assistant", "content": answer}])
     if len(encoded.input_ids) > cutoff_tokens:
         return "over-long"

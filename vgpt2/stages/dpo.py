@@ -46,6 +46,10 @@ class DPOExample:
     units: int = 1  # a pair
 
     @property
+    def sequences(self) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
+        return tuple(answer.sequence for answer in self.answers)
+
+    @property
     def tokens(self) -> int:
         return sum(len(answer.input_ids) for answer in self.answers)
 
@@ -93,7 +97,7 @@ class DPO:
         return plan_examples(tokens, self.batch.examples_per_step, self.batch.micro_batch_tokens, seed=seed, epoch=epoch)
 
     def collate(self, examples: Sequence[DPOExample]) -> DPOBatch:
-        packed = pack([(answer.input_ids, answer.completion_mask) for example in examples for answer in example.answers])
+        packed = pack([sequence for example in examples for sequence in example.sequences])
         ref_logps = torch.tensor([example.ref_logps or (0.0, 0.0) for example in examples])  # (P, 2)
         return DPOBatch(packed, ref_logps, len(examples))
 

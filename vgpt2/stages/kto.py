@@ -33,6 +33,10 @@ class KTOExample:
     units: int = 1  # an answer
 
     @property
+    def sequences(self) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
+        return (self.answers[0].sequence,)
+
+    @property
     def tokens(self) -> int:
         return len(self.answers[0].input_ids)
 
@@ -96,13 +100,12 @@ class KTO:
         return plan_examples(tokens, self.batch.examples_per_step, self.batch.micro_batch_tokens, seed=seed, epoch=epoch)
 
     def collate(self, examples: Sequence[KTOExample]) -> KTOBatch:
-        own = [example.answers[0] for example in examples]
         others = [example for example in examples if len(example.answers) == 2]
         return KTOBatch(
-            packed=pack([(answer.input_ids, answer.completion_mask) for answer in own]),
+            packed=pack([example.answers[0].sequence for example in examples]),
             ref_logps=torch.tensor([example.ref_logps[0] if example.ref_logps else 0.0 for example in examples]),
             is_desirable=torch.tensor([example.is_desirable for example in examples]),
-            mismatched=pack([(example.answers[1].input_ids, example.answers[1].completion_mask) for example in others]) if others else None,
+            mismatched=pack([example.answers[1].sequence for example in others]) if others else None,
             mismatched_ref_logps=torch.tensor([example.ref_logps[1] if example.ref_logps else 0.0 for example in others]),
             kl=torch.zeros(()),
             units=len(examples),

@@ -26,6 +26,10 @@ class SFTExample:
     markers: int  # control strings of the content, encoded as text
 
     @property
+    def sequences(self) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
+        return ((self.input_ids, self.completion_mask),)
+
+    @property
     def tokens(self) -> int:
         return len(self.input_ids)
 
@@ -78,7 +82,7 @@ class SFT:
         return [[list(chain(*step[i : i + together])) for i in range(0, len(step), together)] for step in steps]
 
     def collate(self, examples: Sequence[SFTExample]) -> SFTBatch:
-        packed = pack([(example.input_ids, example.completion_mask) for example in examples])
+        packed = pack([sequence for example in examples for sequence in example.sequences])
         return SFTBatch(packed, sum(example.units for example in examples))
 
     def prepare(self, policy: Callable[[Packed], Tensor], batches: list[SFTBatch]) -> list[SFTBatch]:
