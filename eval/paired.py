@@ -1,0 +1,102 @@
+"""Models beside each other, each against the one before it, question by question. Pure functions over reports."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from eval import intervals, scores
+from eval.intervals import Change
+from eval.scores import Judged, Row
+
+SAME_FOR_ALL = ("suites", "limit", "catalogue", "scorer")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A row of one model and, but for the first model, its flips against the model before: answers gained and lost."""
+
+    row: Row
+    gained: int = 0
+    lost: int = 0
+    change: Change | None = None
+
+
+@dataclass(frozen=True)
+class Line:
+    """One row of meaning across the models."""
+
+    title: str
+    want: float | None
+    cells: tuple[Cell, ...]
+
+    @property
+    def last(self) -> Cell:
+        return self.cells[-1]
+
+    @property
+    def meets_want(self) -> bool | None:
+        return None if self.want is None else self.last.row.share >= self.want
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Models from the first ancestor to the last descendant, their rows and their judged answers by question."""
+
+    names: tuple[str, ...]
+    lines: tuple[Line, ...]
+    answers: tuple[dict[str, Judged], ...]  # one a model
+    sources: tuple[Mapping[str, Any], ...]  # of each report: what was judged, by which suite and scorer
+
+    @property
+    def lost(self) -> list[str]:
+        """Questions that the model before answered right and the last one does not."""
+        if len(self.answers) < 2:
+            return []
+        before, now = self.answers[-2:]
+        return [id for id in now if before[id].right and not now[id].right]
+
+    @property
+    def gate(self) -> list[Line]:
+        """Rows with a wanted share in which the last model is worse than the one before."""
+        return [line for line in self.lines if line.want is not None and line.last.change == "worse"]
+
+
+def compare(reports: Sequence[Mapping[str, Any]]) -> Comparison:
+    """Reports in order of descent. Raises ValueError where they did not answer the same questions under the same rules."""
+    first = reports[0]
+    for report in reports[1:]:
+        for part in SAME_FOR_ALL:
+            if report[part] != first[part]:
+                cure = "judge both again with --answers" if part == "scorer" else "judge both on the same"
+                raise ValueError(f"{report['name']}: its {part} differ from those of {first['name']}; {cure}")
+    answers = tuple({row["id"]: scores.from_json(row) for row in report["answers"]} for report in reports)
+    if any(found.keys() != answers[0].keys() for found in answers):
+        raise ValueError(f"{first['name']}: the reports hold answers to different questions; judge all on the same suite")
+    tables = [scores.rows(list(found.values())) for found in answers]
+    passed = [scores.outcomes(found.values()) for found in answers]
+    lines = [_line([table[place] for table in tables], passed) for place in range(len(tables[0]))]
+    sources = tuple({key: value for key, value in report.items() if key not in ("answers", "rows")} for report in reports)
+    return Comparison(tuple(str(report["name"]) for report in reports), tuple(lines), answers, sources)
+
+
+def sentence(comparison: Comparison) -> str:
+    """What a reader should know first."""
+    wanted = [line for line in comparison.lines if line.want is not None]
+    met = sum(bool(line.meets_want) for line in wanted)
+    name = comparison.names[-1]
+    goals = f"it reaches {met} of {len(wanted)} goals"
+    if len(comparison.names) == 1:
+        return f"{name} reaches {met} of {len(wanted)} goals"
+    counts = {change: sum(line.last.change == change for line in comparison.lines) for change in ("better", "worse")}
+    worse = f"worse on {counts['worse']}" if counts["worse"] else "worse on none"
+    return f"{name} is better than {comparison.names[-2]} on {counts['better']} of {len(comparison.lines)} rows, {worse}; {goals}"
+
+
+def _line(rows: Sequence[Row], passed: Sequence[Mapping[str, Mapping[str, bool]]]) -> Line:
+    key = rows[0].key
+    cells = [Cell(rows[0])]
+    for row, before, now in zip(rows[1:], passed, passed[1:]):
+        gained = sum(now[key][id] and not before[key][id] for id in now[key])
+        lost = sum(before[key][id] and not now[key][id] for id in now[key])
+        cells.append(Cell(row, gained, lost, intervals.change(gained, lost, row.n)))
+    return Line(rows[0].title, rows[0].want, tuple(cells))
