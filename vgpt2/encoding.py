@@ -8,8 +8,8 @@ import multiprocessing
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from typing import Any, Protocol, TypeVar
@@ -65,8 +65,9 @@ def encode_all(
     chunks = [records[start : start + CHUNK] for start in range(0, len(records), CHUNK)]
     examples: list[Example] = []
     dropped, mistakes = Dropped(), Mistakes()
-    with progress("tokenise", len(records)) if progress else nullcontext() as bar:
-        outcomes = _in_workers(chunks, encode, tokenizer, workers) if workers else (_outcomes(c, encode, tokenizer) for c in chunks)
+    outcomes = _in_workers(chunks, encode, tokenizer, workers) if workers else (_outcomes(c, encode, tokenizer) for c in chunks)
+    # closed here and not when the collector finds it: an error on the way must not leave workers behind
+    with closing(outcomes), progress("tokenise", len(records)) if progress else nullcontext() as bar:
         for chunk, outcome in zip(chunks, outcomes):
             for record, result in zip(chunk, outcome):
                 if isinstance(result, _Mistake):
@@ -137,7 +138,7 @@ class _Worker:
 
 def _in_workers(
     chunks: Sequence[Sequence[Record]], encode: Encode[Example], tokenizer: ChatTokenizer, count: int
-) -> Iterator[list[Example | str | _Mistake]]:
+) -> Generator[list[Example | str | _Mistake]]:
     """The outcomes of every chunk, in order. A worker has one chunk at a time and asks for the next by answering."""
     workers: dict[object, _Worker] = {}
     waiting = iter(enumerate(chunks))
