@@ -152,7 +152,7 @@ def answer_all(loaded: "Loaded", items: "Sequence[Item]", args: argparse.Namespa
     from vgpt2.generate import Request, stream
 
     tokenizer = loaded.tokenizer
-    requests = [Request(tokenizer.prompt(item.messages), args.max_new_tokens) for item in items]  # type: ignore[arg-type]
+    requests = [Request(tokenizer.prompt(item.messages), args.max_new_tokens) for item in items]
     began, cpu, new_tokens = time.monotonic(), time.process_time(), 0
     ids: list[list[int]] = [[] for _ in requests]
     for token in stream(loaded.model, requests, eos_ids=tokenizer.eos_ids, token_budget=args.token_budget):

@@ -13,13 +13,16 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from vgpt2.sql.catalogue import Catalogue
 from vgpt2.sql.checker import check
 from vgpt2.sql.extract import claims, sql_blocks
 from vgpt2.sql.findings import Finding
 from vgpt2.sql.lexer import QUOTED, WORD, Token, tokenize
+
+if TYPE_CHECKING:
+    from vgpt2.tokenizer import Message
 
 KINDS = ("sql", "exists", "column")
 # findings after which nobody can say that a query runs; the others are house rules
@@ -35,7 +38,7 @@ class Item:
     id: str
     kind: str
     group: str
-    messages: list[dict[str, str]]
+    messages: list[Message]
     expect: Mapping[str, Any]
 
 
