@@ -26,7 +26,7 @@ demo: $(VENV)/demo
 	$(PY) -m vgpt2.pipeline --config configs/demo/pipeline.yaml
 
 clean-demo:
-	rm -rf checkpoints/demo data/demo eval/reports/demo
+	rm -rf checkpoints/demo checkpoints/demo-sft checkpoints/demo-dpo checkpoints/demo-kto data/demo eval/reports/demo
 
 test: $(VENV)/dev
 	$(PY) -m vgpt2.embedded

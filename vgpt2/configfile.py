@@ -64,7 +64,7 @@ def keys(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, str, s
         if part is not None:
             yield from keys(part, f"{prefix}{name}.")
             continue
-        default = "required" if field.is_required() else json.dumps(field.default, default=list)
+        default = "required" if field.is_required() else json.dumps(field.get_default(call_default_factory=True), default=list)
         yield f"{prefix}{name}", _type_name(field.annotation), default, field.description or ""
 
 

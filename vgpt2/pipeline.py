@@ -15,7 +15,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -26,6 +26,7 @@ from pydantic import Field
 from vgpt2 import __version__, atomic
 from vgpt2.config import Part
 from vgpt2.configfile import ConfigError, load
+from vgpt2.interrupts import lasting_output
 from vgpt2.preflight import sha256_of
 from vgpt2.runlock import RunLock, process_start_time
 
@@ -44,6 +45,8 @@ class StepConfig(Part):
     """files and folders whose bytes make it another step"""
     outputs: Annotated[tuple[str, ...], Field(min_length=1)]
     """files that must stand when it is finished; --redo removes them"""
+    owns: tuple[str, ...] = ()
+    """folders that this step alone fills; --redo removes them too"""
     begun: str | None = None
     """file that shows a half-done step, which then goes on with `resume` added to its command"""
     resume: tuple[str, ...] = ()
@@ -101,7 +104,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         check_steps(cfg, args.config)
         folder = Path(cfg.folder)
         folder.mkdir(parents=True, exist_ok=True)
-        with RunLock(folder):
+        with lasting_output(), RunLock(folder, say=print):
             return run(cfg, Ledger.open(folder / "pipeline.json"), redo=args.redo)
     except (ValueError, OSError) as error:
         print(error, file=sys.stderr)
@@ -181,14 +184,17 @@ def wait(child: "subprocess.Popen[bytes]") -> dict[str, float]:
 
 @contextlib.contextmanager
 def passing_signals(child: "subprocess.Popen[bytes]") -> Iterator[None]:
-    """SIGINT and SIGTERM go to the child, which saves and ends; we end after it."""
+    """SIGINT and SIGTERM go to the child, which saves and ends; we end after it. A closed terminal ends neither."""
 
     def pass_on(number: int, _: FrameType | None) -> None:
         if os.name == "posix":  # a Windows console tells the child itself
             with contextlib.suppress(ProcessLookupError):
                 os.kill(child.pid, number)
 
-    before = {number: signal.signal(number, pass_on) for number in (signal.SIGINT, signal.SIGTERM)}
+    handlers: dict[int, Callable[[int, FrameType | None], None]] = {signal.SIGINT: pass_on, signal.SIGTERM: pass_on}
+    if hasattr(signal, "SIGHUP"):
+        handlers[signal.SIGHUP] = lambda number, _: None  # the terminal is gone, the step goes on and so do we
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
         yield
     finally:
@@ -230,12 +236,12 @@ def refuse_second_child(ledger: Ledger) -> None:
 
 
 def forget(cfg: PipelineConfig, ledger: Ledger, name: str) -> None:
-    """Removes the outputs of step `name` and of all after it, and their entries."""
+    """Removes the outputs and folders of step `name` and of all after it, and their entries."""
     names = [step.name for step in cfg.steps]
     if name not in names:
         raise ValueError(f"--redo {name[:80]}: no such step; there are {', '.join(names)}")
     for step in cfg.steps[names.index(name) :]:
-        for path in map(Path, step.outputs):
+        for path in map(Path, (*step.owns, *step.outputs)):
             if atomic.is_link(path):
                 raise ValueError(f"{path}: is a link and is not removed; remove it by hand")
             atomic.discard(path)
