@@ -13,7 +13,7 @@ FOLDERS = ("vgpt2", "kernels", "eval")
 # a name stands for the module and what lies below it; vgpt2.sql is a leaf and vgpt2.datagen lies in row 6, both by rules of their own
 TABLE = """
 7  vgpt2.train vgpt2.pipeline vgpt2.export vgpt2.chat vgpt2.embedded vgpt2.datagen.__main__ vgpt2.sql.__main__ eval.run eval.compare
-6  vgpt2.loop vgpt2.reference vgpt2.probe vgpt2.run eval.suites eval.scores eval.report
+6  vgpt2.loop vgpt2.reference vgpt2.probe vgpt2.run eval.suites eval.scores eval.paired eval.page eval.report
 5  vgpt2.stages vgpt2.loading vgpt2.judging vgpt2.generate vgpt2.runrecord vgpt2.preview
 4  vgpt2.checkpoint vgpt2.optim
 3  vgpt2.weights vgpt2.flops vgpt2.lora vgpt2.llama_folder vgpt2.gguf_import vgpt2.tiny
