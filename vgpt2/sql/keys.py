@@ -16,36 +16,58 @@ from vgpt2.sql.parser import nodes as n
 Term: TypeAlias = tuple[Any, str]  # (source, column), or (None, text) of a value
 
 
+class Classes:
+    """Sets of terms that are equal to one another: a union-find."""
+
+    def __init__(self) -> None:
+        self._root: dict[Term, Term] = {}
+        self._members: dict[Term, set[Term]] | None = None
+
+    def join(self, a: Term, b: Term) -> None:
+        self._root[self._find(a)] = self._find(b)
+        self._members = None
+
+    def same(self, a: Term, b: Term) -> bool:
+        return self._find(a) == self._find(b)
+
+    def members(self, term: Term) -> set[Term]:
+        """All terms equal to this one, itself included."""
+        if self._members is None:
+            self._members = {}
+            for other in list(self._root):
+                self._members.setdefault(self._find(other), set()).add(other)
+        return self._members.get(self._find(term), {term})
+
+    def _find(self, term: Term) -> Term:
+        root = term
+        while (above := self._root.setdefault(root, root)) != root:
+            root = above
+        while self._root[term] != root:
+            self._root[term], term = root, self._root[term]
+        return root
+
+
 class Equalities:
-    """Classes of equal terms, by union-find; and the terms that some other condition restricts."""
+    """What the conditions of a text equate, compare and restrict."""
 
     def __init__(self, b: Binding) -> None:
         self._columns = b.columns
-        self._root: dict[Term, Term] = {}
+        self.equal = Classes()  # columns and values
+        self.joined = Classes()  # columns alone: that two are 1 does not join their tables
         self._restricted: set[Term] = set()
         self._links: dict[frozenset[Source], set[frozenset[Term]]] = {}
+        self._neighbours: dict[Source, list[Source]] = {}
         for bound in b.selects:
             for condition in (bound.select.where, *bound.inner, *bound.outer):
                 if condition is not None:
                     self._read(condition)
-        self._members: dict[Term, set[Term]] = {}
-        for term in list(self._root):
-            self._members.setdefault(self._find(term), set()).add(term)
-        self._neighbours: dict[Source, list[Source]] = {}
-        for a, z in self.linked_pairs():
-            self._neighbours.setdefault(a, []).append(z)
-            self._neighbours.setdefault(z, []).append(a)
 
     def same(self, a: Term, b: Term) -> bool:
         """Whether the text equates the two, or compares them in another way."""
-        return self._find(a) == self._find(b) or frozenset((a, b)) in self._links.get(frozenset((a[0], b[0])), ())
-
-    def members(self, term: Term) -> set[Term]:
-        """All terms equal to this one, itself included."""
-        return self._members.get(self._find(term), {term})
+        return self.equal.same(a, b) or frozenset((a, b)) in self._links.get(frozenset((a[0], b[0])), ())
 
     def linked_pairs(self) -> Iterator[tuple[Source, Source]]:
-        """Pairs of sources with a comparison between them, in the order of the text."""
+        """Pairs of sources with a comparison between them, each in the order of the text."""
         for pair in self._links:
             a, b = sorted(pair, key=lambda source: source.pos)
             yield a, b
@@ -62,42 +84,7 @@ class Equalities:
 
     def is_restricted(self, term: Term) -> bool:
         """Whether a value, or a condition other than equality with a column, restricts the term or an equal one."""
-        return any(source is None or (source, column) in self._restricted for source, column in self.members(term))
-
-    def _read(self, condition: n.Condition) -> None:
-        """One conjunct: an equality joins classes; anything else restricts the columns it names, and links those it compares."""
-        stack: list[tuple[n.Condition, bool]] = [(condition, True)]
-        while stack:
-            node, certain = stack.pop()
-            if isinstance(node, n.Logical):
-                stack += [(operand, certain and node.operator == "AND") for operand in node.operands]
-            elif isinstance(node, n.Not):
-                stack.append((node.operand, False))
-            elif isinstance(node, n.Comparison):
-                self._read_comparison(node, certain)
-            elif isinstance(node, n.Test):
-                self._restricted.update(self.column_terms(node.operands[0]) if node.operands else ())
-
-    def _read_comparison(self, node: n.Comparison, certain: bool) -> None:
-        left, right = self._term(node.left), self._term(node.right)
-        if left is None or right is None:
-            self._restricted.update(self.column_terms(node.left) | self.column_terms(node.right))
-            return
-        if left[0] is not None and right[0] is not None and left[0] is not right[0]:
-            self._links.setdefault(frozenset((left[0], right[0])), set()).add(frozenset((left, right)))
-        if node.operator == "=" and certain:
-            self._root[self._find(left)] = self._find(right)
-        elif left[0] is None or right[0] is None:
-            self._restricted.update(term for term in (left, right) if term[0] is not None)
-
-    def _term(self, node: n.Expression) -> Term | None:
-        """The column or value an expression stands for: `ISNULL(T.Co, 0)` stands for T.Co; None where it has several columns."""
-        if isinstance(node, n.Literal | n.Variable):
-            return None, (node.name if isinstance(node, n.Variable) else node.text).lower()
-        terms = self.column_terms(node)
-        if len(terms) == 1:
-            return next(iter(terms))
-        return None if terms else (None, f"value at {node.pos}")
+        return any(source is None or (source, column) in self._restricted for source, column in self.equal.members(term))
 
     def column_terms(self, node: Any) -> set[Term]:
         """The columns in an expression, sub-queries left out."""
@@ -112,13 +99,51 @@ class Equalities:
                 stack.extend(n.children(node))
         return terms
 
-    def _find(self, term: Term) -> Term:
-        root = term
-        while (above := self._root.setdefault(root, root)) != root:
-            root = above
-        while self._root[term] != root:
-            self._root[term], term = root, self._root[term]
-        return root
+    def _read(self, condition: n.Condition) -> None:
+        """An equality that must hold joins classes; any other condition restricts the columns it names, and links those it compares."""
+        stack: list[tuple[n.Condition, bool]] = [(condition, True)]
+        while stack:
+            node, certain = stack.pop()
+            if isinstance(node, n.Logical):
+                stack += [(operand, certain and node.operator == "AND") for operand in node.operands]
+            elif isinstance(node, n.Not):
+                stack.append((node.operand, False))
+            elif isinstance(node, n.Comparison):
+                self._read_comparison(node, certain)
+            elif isinstance(node, n.Test) and node.operands:
+                self._restricted |= self.column_terms(node.operands[0])
+
+    def _read_comparison(self, node: n.Comparison, certain: bool) -> None:
+        left, right = self._term(node.left), self._term(node.right)
+        if left is None or right is None:
+            self._restricted |= self.column_terms(node.left) | self.column_terms(node.right)
+            return
+        are_columns = left[0] is not None and right[0] is not None
+        if are_columns and left[0] is not right[0]:
+            self._link(left, right)
+        if node.operator == "=" and certain:
+            self.equal.join(left, right)
+            if are_columns:
+                self.joined.join(left, right)
+        elif not are_columns:
+            self._restricted.update(term for term in (left, right) if term[0] is not None)
+
+    def _link(self, left: Term, right: Term) -> None:
+        pair = frozenset((left[0], right[0]))
+        if pair not in self._links:
+            self._links[pair] = set()
+            self._neighbours.setdefault(left[0], []).append(right[0])
+            self._neighbours.setdefault(right[0], []).append(left[0])
+        self._links[pair].add(frozenset((left, right)))
+
+    def _term(self, node: n.Expression) -> Term | None:
+        """The column or value an expression stands for: `ISNULL(T.Co, 0)` stands for T.Co; None where it has several columns."""
+        if isinstance(node, n.Literal | n.Variable):
+            return None, (node.name if isinstance(node, n.Variable) else node.text).lower()
+        terms = self.column_terms(node)
+        if len(terms) == 1:
+            return next(iter(terms))
+        return None if terms else (None, f"value at {node.pos}")
 
 
 def incomplete_joins(b: Binding, equalities: Equalities) -> Iterator[Problem]:
@@ -147,7 +172,7 @@ def _fixes_a_row(source: Source, other: Source, equalities: Equalities) -> bool:
     assert o is not None
     through = equalities.connected(other, without=source)
     return any(
-        all(any(owner in through for owner, _ in equalities.members((source, column))) for column in unique)
+        all(any(owner in through for owner, _ in equalities.joined.members((source, column))) for column in unique)
         for unique in (o.business_key, *o.unique_keys)
         if unique
     )
@@ -190,7 +215,7 @@ class _Companies:
             if column is not None:
                 term = (source, column)
                 around = {other for level in islice(bound.scope.chain(), 1, None) for other in level.sources}
-                correlated = any(other in around for other, _ in self._equalities.members(term))
+                correlated = any(other in around for other, _ in self._equalities.equal.members(term))
                 return None if correlated or self._equalities.is_restricted(term) else term
         return None
 
@@ -204,7 +229,7 @@ class _Companies:
         return self._exported[bound]
 
     def _output_of(self, bound: Bound, term: tuple[Source, str]) -> int | str | None:
-        equal = self._equalities.members(term)
+        equal = self._equalities.equal.members(term)
         for position, (_, expression) in enumerate(bound.outputs):
             if isinstance(expression, n.Star):
                 return term[1]

@@ -13,7 +13,7 @@ Rule = Callable[[Binding, RuleSet], Iterator[Problem]]
 
 
 def missing_nolock(b: Binding, rules: RuleSet) -> Iterator[Problem]:
-    """Tables and views of the catalogue that a SELECT reads without the hint; CTEs, derived tables, #temp tables and functions have none."""
+    """Tables and views that a SELECT reads without the hint; CTEs, derived tables, #temp tables and functions need none."""
     for source in _read_objects(b):
         if source.table is not None and not source.table.hints & rules.nolock_hints:
             name = source.table.name.text

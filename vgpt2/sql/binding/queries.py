@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from vgpt2.sql.binding.scope import UNKNOWN, Bound, Result, Rowset, Scope, Source
+from vgpt2.sql.binding.scope import UNKNOWN, Bound, Problem, Result, Rowset, Scope, Source, find_column
 from vgpt2.sql.binding.tables import Binding, Ctes, find_table
 from vgpt2.sql.parser import nodes as n
 
@@ -135,9 +135,10 @@ def _refuse_twins(b: Binding, sources: Sequence[Source]) -> None:
     """Two sources of one name cannot be told apart."""
     seen: set[str] = set()
     for source in sources:
-        if source.name in seen:
+        exposed = source.table.name.text if source.table and not source.is_aliased else source.name
+        if exposed in seen:
             b.problem("ambiguous_column", source.pos, source.name, f"two tables are called '{source.name}' in this FROM; give one an alias")
-        seen.add(source.name)
+        seen.add(exposed)
 
 
 def _outputs(b: Binding, bound: Bound) -> Rowset:
@@ -190,8 +191,22 @@ def _bind_order_by(b: Binding, query: n.Query, result: Result, outer: Scope | No
             key = key.operand
         if isinstance(key, n.Literal) and key.kind == "number":
             _check_position(b, key, outputs)
-        elif not (isinstance(key, n.Name) and len(key.parts) == 1 and outputs.has(key.last)):
+        elif isinstance(key, n.Name) and len(key.parts) == 1:
+            _bind_order_name(b, key, outputs, scope)
+        else:
             bind_expression(b, key, scope, ctes)
+
+
+def _bind_order_name(b: Binding, name: n.Name, outputs: Rowset, scope: Scope) -> None:
+    """A bare name is one of the select list, else a column of the sources."""
+    if outputs.has(name.last):
+        return
+    exact = outputs.ignoring_case(name.last)
+    found = find_column(name, scope)
+    if exact is not None and isinstance(found, Problem) and found.code == "unknown_column":
+        b.problem("case", name.pos, name.last, f"'{name.last}' is written '{exact}' in the select list: names are case sensitive", exact)
+    else:
+        b.column(name, scope)
 
 
 def _check_position(b: Binding, position: n.Literal, outputs: Rowset) -> None:

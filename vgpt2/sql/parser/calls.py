@@ -230,14 +230,14 @@ def odbc_escape(s: Stream) -> Expression:
     return Literal(first.pos, "string", text.text)
 
 
-def method(s: Stream, target: Expression) -> Call:
+def method(s: Stream, target: Expression | TypeName) -> Call:
     """method := . name ( arguments ), the dot being read"""
     if s.at("."):
         s.take()
     return method_call(s, target, _single(s.name("a method")))
 
 
-def method_call(s: Stream, target: Expression, name: Name) -> Call:
+def method_call(s: Stream, target: Expression | TypeName, name: Name) -> Call:
     """method_call := ( arguments ), behind a target and a method's name"""
     node = call(s, name)
     node.target = target

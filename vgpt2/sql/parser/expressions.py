@@ -26,6 +26,7 @@ from vgpt2.sql.parser.nodes import (
     Not,
     Subquery,
     Test,
+    TypeName,
     Unary,
     Variable,
 )
@@ -307,7 +308,7 @@ def name_or_call(s: Stream) -> Expression:
         if path.last.upper() not in STATIC_TYPES:
             s.fail("'::' does not convert in T-SQL; write CAST(... AS type)")
         s.take()
-        return calls.method(s, path)
+        return calls.method(s, TypeName(path.pos, path.last))
     return path
 
 

@@ -83,7 +83,7 @@ class Window:
 
 @dataclass(slots=True, eq=False)
 class Call:
-    """A function call; CAST and CONVERT have `type`, a method (`x.value(..)`) its `target`."""
+    """A function call; CAST and CONVERT have `type`, a method its `target` (`x.value(..)`, `geography::Point(..)`)."""
 
     pos: int
     name: Name
@@ -92,7 +92,7 @@ class Call:
     within_group: list[OrderItem] = field(default_factory=list)
     over: Window | None = None
     type: TypeName | None = None
-    target: Expression | None = None
+    target: Expression | TypeName | None = None
     datepart: str | None = None
 
     @property

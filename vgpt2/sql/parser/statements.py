@@ -45,6 +45,8 @@ def script(s: Stream) -> tuple[list[Statement], list[ParseError]]:
             statements.append(_unless_unterminated(s, terminated))
             terminated = False
         except ParseError as error:
+            if s.index == start and not terminated:
+                statements.pop()  # what follows belongs to the statement before: that one is broken
             errors.append(error)
             _recover(s, start)
             terminated = True
