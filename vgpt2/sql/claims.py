@@ -47,8 +47,8 @@ _QUESTION_OFFER = re.compile(r"\b(?:mean|meant|perhaps|maybe|try|looking for|wan
 
 
 def _plain(answer: str) -> str:
-    """Prose with straight quotes, without emphasis and list bullets."""
-    text = _BLOCKS.sub("\n", answer).translate(str.maketrans("’‘“”´", "''\"\"'"))
+    """Prose with straight quotes, without emphasis, list bullets and the signs that mark names here."""
+    text = _BLOCKS.sub("\n", answer).translate(str.maketrans("’‘“”´⟦⟧⟨⟩", "''\"\"'()()"))
     text = re.sub(r"^\s*(?:[-*+•]|\d+[.)]|#+)\s+", "", text, flags=re.MULTILINE)
     return re.sub(r"\*\*|__(?=\w)|(?<=\w)__|\*(?=\S)|(?<=\S)\*", "", text)
 
