@@ -62,6 +62,7 @@ def encode_all(
     """
     if workers is None:
         workers = min(os.cpu_count() or 1, len(records) // ROWS_PER_WORKER)
+        workers = workers if workers > 1 else 0  # one would only be a detour
     chunks = [records[start : start + CHUNK] for start in range(0, len(records), CHUNK)]
     examples: list[Example] = []
     dropped, mistakes = Dropped(), Mistakes()

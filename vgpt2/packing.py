@@ -141,7 +141,7 @@ def _best_fit(window: list[int], lengths: Sequence[int], budget: int) -> list[li
 
 
 def plan_examples(lengths: Sequence[int], per_step: int, budget: int, *, seed: int, epoch: int) -> list[list[list[int]]]:
-    """One epoch of preference steps: `per_step` examples each, in an order fixed by (seed, epoch), cut into micro-batches of `budget` tokens.
+    """One epoch of preference steps in an order fixed by (seed, epoch): `per_step` examples each, in micro-batches of `budget` tokens.
 
     Raises ValueError naming the first example longer than `budget` or empty.
     """

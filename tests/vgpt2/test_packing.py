@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vgpt2.packing import IGNORE, Packed, cut, label_count, pack, plan_batches
+from vgpt2.packing import IGNORE, Packed, cut, label_count, pack, plan_batches, plan_examples
 
 ragged = st.lists(
     st.integers(1, 9).flatmap(
@@ -141,3 +141,15 @@ def test_cut_keeps_order_and_budget_and_never_cuts_early(lengths, budget):
     totals = [sum(lengths[i] for i in run) for run in runs]
     assert all(total <= budget for total in totals)
     assert all(total + lengths[after[0]] > budget for total, after in zip(totals, runs[1:]))
+
+
+@given(st.lists(st.integers(1, 20), max_size=60), st.integers(1, 9), st.integers(20, 60), st.integers(0, 3))
+def test_preference_steps_hold_their_number_of_examples_whatever_the_budget(lengths, per_step, budget, epoch):
+    """INVARIANTS 4: a step is fixed by the config, the budget only cuts it."""
+    steps = plan_examples(lengths, per_step, budget, seed=0, epoch=epoch)
+    examples = [[index for run in step for index in run] for step in steps]
+    assert sorted(sum(examples, [])) == list(range(len(lengths)))
+    assert all(len(step) == per_step for step in examples[:-1])
+    assert all(sum(lengths[i] for i in run) <= budget for step in steps for run in step)
+    roomy = plan_examples(lengths, per_step, 10_000, seed=0, epoch=epoch)
+    assert [sum(step, []) for step in roomy] == examples
