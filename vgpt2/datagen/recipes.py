@@ -138,22 +138,28 @@ def balanced_slots(kind: str, templates: Sequence[Template], count: int, rng: Ra
 
 
 def draw(side: Side, kind: str, slots: Sequence[Slot], *, purpose: str, seen: set[str], progress: Progress) -> list[Question]:
-    """One question a slot, no two alike but for numbers; names asked from memory differ while there are names left."""
+    """One question a slot, no two alike but for numbers; names asked from memory differ while there are names left.
+
+    A slot that nothing fits stays empty; about existence its other half goes too, so that real and unreal names remain even.
+    """
     asked: set[str] = set()
-    questions: list[Question] = []
+    drawn: list[Question | None] = []
     for index in progress(range(len(slots))):
         template, real = slots[index]
         rng = Random(f"{purpose}/{kind}/{index}")
-        spare: Question | None = None
+        best: Question | None = None
         for _ in range(_DRAWS):
             question = MAKERS[kind](side, template, real, rng)
             if question is None or masked(question.prompt) in seen:
                 continue
-            spare = question
+            best = question
             if kind != "exists_memory" or (question.subject and question.subject.name not in asked):
                 break
-        if spare is not None:
-            seen.add(masked(spare.prompt))
-            asked.add(spare.subject.name if spare.subject else "")
-            questions.append(spare)
-    return questions
+        if best is not None:
+            seen.add(masked(best.prompt))
+            asked.add(best.subject.name if best.subject else "")
+        drawn.append(best)
+    if kind in EXISTENCE_KINDS:
+        halves = zip(drawn[::2], drawn[1::2], strict=True)
+        return [q for pair in halves if None not in pair for q in pair if q is not None]
+    return [q for q in drawn if q is not None]
