@@ -8,7 +8,7 @@ from eval import intervals, scores
 from eval.intervals import Change
 from eval.scores import Judged, Row
 
-SAME_FOR_ALL = ("suites", "limit", "catalogue", "scorer")
+SAME_FOR_ALL = {"suites": "other suites", "limit": "another --limit", "catalogue": "another catalogue", "scorer": "another scorer"}
 
 
 @dataclass(frozen=True)
@@ -65,10 +65,10 @@ def compare(reports: Sequence[Mapping[str, Any]]) -> Comparison:
     """Reports in order of descent. Raises ValueError where they did not answer the same questions under the same rules."""
     first = reports[0]
     for report in reports[1:]:
-        for part in SAME_FOR_ALL:
+        for part, other in SAME_FOR_ALL.items():
             if report[part] != first[part]:
-                cure = "judge both again with --answers" if part == "scorer" else "judge both on the same"
-                raise ValueError(f"{report['name']}: its {part} differ from those of {first['name']}; {cure}")
+                cure = "judge both again with --answers" if part == "scorer" else "judge both with the same"
+                raise ValueError(f"{report['name']}: was judged with {other} than {first['name']}; {cure}")
     answers = tuple({row["id"]: scores.from_json(row) for row in report["answers"]} for report in reports)
     if any(found.keys() != answers[0].keys() for found in answers):
         raise ValueError(f"{first['name']}: the reports hold answers to different questions; judge all on the same suite")

@@ -37,7 +37,8 @@ def build(
 
 def write(report: Mapping[str, Any], comparison: Comparison, out: Path) -> None:
     """report.json, report.md and report.html in `out`."""
-    atomic.write_text(out / "report.json", json.dumps(report, indent=1, ensure_ascii=False) + "\n")
+    # half a surrogate pair, which JSON may hold and UTF-8 may not, becomes a question mark
+    atomic.write_bytes(out / "report.json", (json.dumps(report, indent=1, ensure_ascii=False) + "\n").encode("utf-8", "replace"))
     write_pages(comparison, out)
 
 

@@ -220,8 +220,9 @@ def test_tables_read_stand_in_a_from_clause(sql, tables):
 
 
 def row(**changes: object) -> str:
-    asked = [{"role": "user", "content": "?"}]
-    return json.dumps({"id": "a", "kind": "exists", "group": "g", "messages": asked, "expect": {"name": "A", "exists": True}} | changes) + "\n"
+    expect = {"name": "A", "exists": True}
+    fields = {"id": "a", "kind": "exists", "group": "g", "messages": [{"role": "user", "content": "?"}], "expect": expect}
+    return json.dumps(fields | changes) + "\n"
 
 
 @pytest.mark.parametrize(
