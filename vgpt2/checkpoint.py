@@ -108,10 +108,10 @@ def rotate(run_dir: Path, keep: int, protect: Iterable[Path] = ()) -> list[Path]
     """
     assert keep >= 1, f"keep={keep}: a run without a checkpoint cannot be resumed"
     _refuse_links(run_dir)
-    pointed = {name: _read_pointer(run_dir, name) for name in POINTERS}
-    latest = pointed["latest"]
+    named = {name: pointed(run_dir, name) for name in POINTERS}
+    latest = named["latest"]
     counted = [path for path in steps(run_dir) if not atomic.is_link(path) and (latest is None or step_of(path) <= step_of(latest))]
-    spared = {path.name for path in (*counted[:keep], *filter(None, pointed.values()), *protect)}
+    spared = {path.name for path in (*counted[:keep], *filter(None, named.values()), *protect)}
     doomed = [path for path in reversed(counted) if path.name not in spared]
     for path in doomed:
         try:
@@ -190,17 +190,17 @@ def _resolve_in_run(run_dir: Path, names: tuple[str, ...]) -> Path:
     """The checkpoint that the first existing pointer of `names` means; the newest good one where `latest` was never written."""
     _refuse_links(run_dir)
     for name in names:
-        pointed = _read_pointer(run_dir, name)
-        if pointed:
-            verify(pointed)
-            return pointed
+        named = pointed(run_dir, name)
+        if named:
+            verify(named)
+            return named
     newest = newest_good(run_dir)[0] if "latest" in names else None
     if newest is None:
         raise CheckpointError(f"{run_dir / names[0]}: {_what_is_there(run_dir / names[0])}")
     return newest
 
 
-def _read_pointer(run_dir: Path, name: str) -> Path | None:
+def pointed(run_dir: Path, name: str) -> Path | None:
     """The step folder that run_dir/`name` names, unchecked; None where that file does not exist."""
     try:
         text = atomic.read_small(run_dir / name, 64).decode("ascii").strip()

@@ -91,7 +91,7 @@ def device_and_dtype(device: str, dtype: str) -> tuple[torch.device, torch.dtype
     """`auto` is the GPU where there is one, and bfloat16 where the device computes in it."""
     has_cuda = torch.cuda.is_available()
     if device == "cuda" and not has_cuda:
-        raise ValueError("--device cuda: torch sees no GPU; use --device cpu, or install the CUDA build of torch")
+        raise ValueError("device cuda: torch sees no GPU; choose cpu, or install the CUDA build of torch")
     chosen = torch.device("cuda" if device != "cpu" and has_cuda else "cpu")
     has_bfloat16 = chosen.type == "cuda" or torch.cpu.get_capabilities().get("avx512_bf16", False)
     name = {"auto": "bfloat16" if has_bfloat16 else "float32"}.get(dtype, dtype)

@@ -114,7 +114,6 @@ class State:
     tokens: int = 0
     skipped: int = 0
     skipped_in_a_row: int = 0
-    interruptions: int = 0
     last_log_step: int = 0
     last_eval_step: int = 0
     best_value: float | None = None
@@ -143,9 +142,16 @@ class Job:
     write: Callable[[Path, State], None]
     log: RunLog
     interrupts: Interrupts
-    protect: tuple[Path, ...] = ()  # step folders that rotation must leave alone
+    resumed_from: Path | None = None  # a step folder, which rotation leaves alone
     saved_step: int = 0
+    saved_best: tuple[float | None, int | None] = (None, None)  # value and step of what `best` names
     failed_saves: int = 0
+
+    def policy(self, packed: Packed) -> Tensor:
+        """The model, (T,) log-probabilities; every forward is preceded by a place where a signal may stop the run."""
+        self.interrupts.check()
+        token_logps: Tensor = self.model(packed)
+        return token_logps
 
     def autocast(self) -> contextlib.AbstractContextManager[Any]:
         if self.autocast_dtype is None:
@@ -169,30 +175,31 @@ def fit(job: Job, state: State) -> None:
     Raises Interrupted after saving the last finished step, NonFinite, or checkpoint.SaveFailed.
     """
     job.model.train()
+    if job.resumed_from:  # a kill may have come between a save and what follows it
+        publish(job, state, job.resumed_from)
     try:
         do_what_is_due(job, state)
-        while not is_finished(job, state):
+        while not is_finished(job.cfg, len(job.steps), state):
             take_step(job, state)
             do_what_is_due(job, state)
     except Interrupted:
         job.optimizer.zero_grad(set_to_none=True)
-        state.interruptions += 1
         if state.step > job.saved_step:
-            save(job, state)
+            save(job, state, is_last=True)
         raise
-    assert state.step == len(job.steps) or stops_early(job, state), "steps done differ from steps planned"
+    assert state.step == len(job.steps) or stops_early(job.cfg, state), "steps done differ from steps planned"
 
 
-def is_finished(job: Job, state: State) -> bool:
-    return state.step >= len(job.steps) or stops_early(job, state) is not None
+def is_finished(cfg: TrainConfig, planned_steps: int, state: State) -> bool:
+    return state.step >= planned_steps or stops_early(cfg, state) is not None
 
 
-def stops_early(job: Job, state: State) -> str | None:
+def stops_early(cfg: TrainConfig, state: State) -> str | None:
     """Why the run ends before its last planned step, if it does."""
-    patience = job.cfg.checkpoint.patience
+    patience = cfg.checkpoint.patience
     if patience is not None and state.evals_without_better >= patience:
-        return f"{job.cfg.checkpoint.best_metric} has not improved in {state.evals_without_better} evaluations"
-    if state.saturated_evals >= job.cfg.dpo.saturation_evals:
+        return f"{cfg.checkpoint.best_metric} has not improved in {state.evals_without_better} evaluations"
+    if state.saturated_evals >= cfg.dpo.saturation_evals:
         return f"accuracy 1 and margin over the limit in {state.saturated_evals} evaluations"
     return None
 
@@ -205,12 +212,11 @@ def take_step(job: Job, state: State) -> None:
     assert all(batch.units > 0 for batch in batches), "a micro-batch without a unit reached the loop"
     torch.manual_seed(random.Random(f"{job.cfg.seed}/dropout/{state.step}").getrandbits(63))
     with job.autocast():
-        batches = job.stage.prepare(job.model, batches)
+        batches = job.stage.prepare(job.policy, batches)
     sums: list[dict[str, tuple[Tensor, int]]] = []
     for batch in batches:
-        job.interrupts.check()
         with job.autocast():
-            losses, metrics = job.stage.loss(job.model, batch)
+            losses, metrics = job.stage.loss(job.policy, batch)
         (losses.sum() / units).backward()
         sums.append(metrics | {"loss": (losses.detach().sum(), batch.units)})
     grad_norm = float(clip(job.parameters, job.cfg.optim.max_grad_norm))  # sync
@@ -255,20 +261,29 @@ def add(window: Sums, metrics: dict[str, tuple[Tensor, int]]) -> None:
 
 def do_what_is_due(job: Job, state: State) -> None:
     """Logs, evaluates and saves at `state.step`; doing it twice does nothing, so a resumed run catches up here."""
-    every, last = job.cfg.checkpoint, is_finished(job, state)
-    if state.step > state.last_log_step and (state.step % job.cfg.log_every == 0 or last):
-        state.last_log_step = state.step
-        values = {name: total / n for name, (total, n) in state.window.items() if n}
-        values["lr"] = learning_rate(state.step - 1, job.cfg.optim, len(job.steps))
-        job.log.train(state.step, job.stage.summarise(values) | {"skipped": state.skipped}, tokens=state.tokens)
-        state.window = {}
-    is_better = False
-    if job.eval_examples and state.step > state.last_eval_step and (state.step % every.eval_every == 0 or last):
-        is_better = note_evaluation(job, state, evaluate(job))
-    if state.step > job.saved_step and (state.step % every.save_every == 0 or is_better or is_finished(job, state)):
-        save(job, state)
-    elif is_better:
-        checkpoint.point(job.run_dir, "best", job.run_dir / f"step-{state.step:06d}")
+    every, planned = job.cfg.checkpoint, len(job.steps)
+    is_last = is_finished(job.cfg, planned, state)
+    if state.step % job.cfg.log_every == 0 or is_last:
+        log_window(job, state)
+    is_evaluated = is_better = False
+    if job.eval_examples and state.step > state.last_eval_step and (state.step % every.eval_every == 0 or is_last):
+        is_evaluated, is_better = True, note_evaluation(job, state, evaluate(job))
+    if is_finished(job.cfg, planned, state):  # perhaps by what was just evaluated
+        is_last = True
+        log_window(job, state)
+    # a step that was saved when its evaluation was interrupted is saved again with its values
+    if (state.step > job.saved_step or is_evaluated) and (state.step % every.save_every == 0 or is_better or is_last):
+        save(job, state, is_last=is_last)
+
+
+def log_window(job: Job, state: State) -> None:
+    """Logs the means since the last logged step, if there was any step since."""
+    if state.step == state.last_log_step:
+        return
+    values = {name: total / n for name, (total, n) in state.window.items() if n}
+    values["lr"] = learning_rate(state.step - 1, job.cfg.optim, len(job.steps))
+    job.log.train(state.step, job.stage.summarise(values) | {"skipped": state.skipped}, tokens=state.tokens)
+    state.last_log_step, state.window = state.step, {}
 
 
 @torch.no_grad()
@@ -278,12 +293,11 @@ def evaluate(job: Job) -> dict[str, float]:
     plan = cut(range(len(tokens)), tokens, job.cfg.batch.micro_batch_tokens)
     job.model.eval()
     try:
-        batches = [job.stage.collate([job.eval_examples[i] for i in indices]) for indices in plan]
+        batches = [job.stage.collate([job.eval_examples[i] for i in indices]).to(job.device) for indices in plan]
         sums: Sums = {}
         with job.autocast():
-            for batch in job.stage.prepare(job.model, batches):
-                job.interrupts.check()
-                losses, metrics = job.stage.loss(job.model, batch.to(job.device))
+            for batch in job.stage.prepare(job.policy, batches):
+                losses, metrics = job.stage.loss(job.policy, batch)
                 add(sums, metrics | {"loss": (losses.sum(), batch.units)})
     finally:
         job.model.train()
@@ -318,22 +332,29 @@ def goes_down(metric: str) -> bool:
     return any(word in metric for word in ("loss", "perplexity", "kl", "false_", "collapse"))
 
 
-def save(job: Job, state: State) -> None:
-    """A checkpoint of `state.step`; a disk that takes none is survived twice in a row, unless it was the run's last."""
+def save(job: Job, state: State, *, is_last: bool) -> None:
+    """A checkpoint of `state.step`; a disk that takes none is survived twice in a row, unless nothing comes after it."""
     state.log_rows = job.log.rows
     try:
         folder = checkpoint.save(job.run_dir, state.step, lambda tmp: job.write(tmp, state), meta={"stage": job.stage.name})
-        checkpoint.point(job.run_dir, "latest", folder)
-        if state.best_step == state.step or not job.eval_examples:
-            checkpoint.point(job.run_dir, "best", folder)
-        checkpoint.rotate(job.run_dir, job.cfg.checkpoint.keep, protect=job.protect)
+        publish(job, state, folder)
     except checkpoint.SaveFailed as failure:
         job.failed_saves += 1
-        if job.failed_saves >= SAVES_TO_FAIL or is_finished(job, state):
+        if job.failed_saves >= SAVES_TO_FAIL or is_last:
             raise
+        # a best that is nowhere to be found must not keep a lesser one, which can be, from being kept
+        state.best_value, state.best_step = job.saved_best
         job.log.warn(f"{failure}; training goes on, the next try is in {job.cfg.checkpoint.save_every} steps")
         return
-    job.failed_saves, job.saved_step = 0, state.step
+    job.failed_saves, job.saved_step, job.saved_best = 0, state.step, (state.best_value, state.best_step)
+
+
+def publish(job: Job, state: State, folder: Path) -> None:
+    """Makes `folder`, the checkpoint of `state`, the latest and perhaps the best, and rotates; doing it twice does nothing."""
+    checkpoint.point(job.run_dir, "latest", folder)
+    if state.best_step == state.step or not job.eval_examples:
+        checkpoint.point(job.run_dir, "best", folder)
+    checkpoint.rotate(job.run_dir, job.cfg.checkpoint.keep, protect=[job.resumed_from] if job.resumed_from else [])
 
 
 def state_from_json(data: dict[str, Any]) -> State:

@@ -10,6 +10,7 @@ from typing import Any
 from vgpt2.config import TrainConfig
 from vgpt2.registry import sources
 
+CONFIG_HEAD = "# the resolved config of this run, written by python -m vgpt2.train"
 RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 # Windows opens these as devices, whatever their ending
 RESERVED = re.compile(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\..*)?")
@@ -54,9 +55,17 @@ def _run(cfg: TrainConfig, resume: bool) -> list[str]:
         return [f"{folder}: this run exists; go on with --resume, or choose another name with --run NAME"]
     if resume and not started:
         return [f"{folder}: no run to resume; start it without --resume"]
-    if folder.is_dir() and not started and any(not entry.name.startswith(".") for entry in folder.iterdir()):
+    if folder.is_dir() and not started and not all(map(_is_of_a_start, folder.iterdir())):
         return [f"{folder}: not empty and not a run of ours; choose another name with --run NAME"]
     return []
+
+
+def _is_of_a_start(entry: Path) -> bool:
+    """Whether a run that was killed before its first step may have left this file: the same command then starts again."""
+    if entry.name == "config.yaml" and entry.is_file():
+        with entry.open("rb") as file:
+            return file.read(len(CONFIG_HEAD)) == CONFIG_HEAD.encode()
+    return entry.name.startswith(".") or entry.name == "run.lock"
 
 
 def _model(folder: Path) -> list[str]:

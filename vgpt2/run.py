@@ -26,7 +26,7 @@ from vgpt2.metrics import RunLog, peak_memory_bytes
 from vgpt2.model import CausalLM
 from vgpt2.packing import label_count
 from vgpt2.preview import render
-from vgpt2.runlock import RunLock
+from vgpt2.runlock import RunLock, RunLockError
 from vgpt2.stages import STAGES
 from vgpt2.tokenizer import ChatTokenizer
 
@@ -51,28 +51,39 @@ def run(cfg: TrainConfig, *, resume: bool, steal_lock: bool, ignore_interrupts: 
     """Exit code of the training command; once a step is done, the run folder holds a resumable state whatever happens."""
     folder = preflight.run_folder(cfg)
     began = time.monotonic()
-    with Interrupts(ignore=ignore_interrupts, say=complain) as interrupts, RunLock(folder, steal=steal_lock, say=complain):
+    with Interrupts(ignore=ignore_interrupts, say=complain) as interrupts, RunLock(folder, steal=steal_lock, say=complain) as lock:
         checkpoint.sweep(folder)
         try:
             with interrupts.at_once():
-                job, state, rows = assemble(cfg, folder, resume=resume, interrupts=interrupts)
+                assembled = assemble(cfg, folder, resume=resume, interrupts=interrupts, lock=lock)
+            if assembled is None:
+                print(f"nothing is left to do: {runrecord.read_summary(folder)['line']}")
+                return 0
+            job, state, rows = assembled
             if job.stage.needs_reference:
                 attach_reference(job, state)
             loop.fit(job, state)
         except Interrupted as stop:
             complain(f"interrupted; {what_is_left(folder)}")
             return exit_code(stop.number)
-        except torch.OutOfMemoryError as error:
-            reason = str(error).splitlines()[0][:80]
-            raise ValueError(
-                f"out of memory ({reason}); halve batch.micro_batch_tokens, or --set model.gradient_checkpointing=true"
-            ) from None
+        except (checkpoint.SaveFailed, loop.NonFinite) as failure:
+            raise ValueError(f"{failure}\n{what_is_left(folder)}") from failure
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            peak = (peak_memory_bytes(choose_device(cfg)[0]) or 0) / 2**30
+            at = f"peak {peak:.1f} GiB with batch.micro_batch_tokens {cfg.batch.micro_batch_tokens}"
+            cure = "halve that (it changes no result), or --set model.gradient_checkpointing=true"
+            raise ValueError(f"out of memory, {at}; {cure}\n{what_is_left(folder)}") from error
         finish(job, state, rows, seconds=time.monotonic() - began)
     return 0
 
 
-def assemble(cfg: TrainConfig, folder: Path, *, resume: bool, interrupts: Interrupts) -> tuple[Job, State, Rows]:
-    """Everything a run needs, in the order in which it can be refused; run.json is written last, before step 1."""
+def assemble(cfg: TrainConfig, folder: Path, *, resume: bool, interrupts: Interrupts, lock: RunLock) -> tuple[Job, State, Rows] | None:
+    """Everything a run needs, in the order in which it can be refused; run.json is written last, before step 1.
+
+    None for a run to resume that has finished.
+    """
     device, dtype = choose_device(cfg)
     stage: Stage = STAGES[cfg.stage](cfg)
     tokenizer = ChatTokenizer.load(cfg.model.path, system=cfg.data.system)
@@ -99,10 +110,17 @@ def assemble(cfg: TrainConfig, folder: Path, *, resume: bool, interrupts: Interr
             f"{folder}: the starting weights are others than when this run began; restore {cfg.init_adapter or cfg.model.path}"
         )
     state, source = restore(model, optimizer, folder, cfg) if resume else (State(), None)
+    if resume and loop.is_finished(cfg, len(steps), state) and (folder / runrecord.SUMMARY).exists():
+        return None
     trainable = sum(parameter.numel() for group in optimizer.param_groups for parameter in group["params"])
     checkpoint.require_space(folder, copies=cfg.checkpoint.keep + 3, bytes_each=12 * trainable)  # weights and two moments, fp32
-    if not resume:
-        atomic.write_text(folder / "config.yaml", yaml.safe_dump(cfg.model_dump(mode="json"), sort_keys=False))
+    if source:
+        print(f"going on after step {state.step:,} from {source}")
+    if resume:
+        runrecord.note_resumption(folder, step=state.step)
+    else:
+        values = yaml.safe_dump(cfg.model_dump(mode="json"), sort_keys=False)
+        atomic.write_text(folder / "config.yaml", f"{preflight.CONFIG_HEAD}\n{values}")
         runrecord.write(folder, record)
     log = RunLog(
         folder,
@@ -113,6 +131,12 @@ def assemble(cfg: TrainConfig, folder: Path, *, resume: bool, interrupts: Interr
         device=device,
         flops_per_token=flops_per_token(model, rows, trainable if cfg.lora else None),
     )
+
+    def write(path: Path, state: State) -> None:
+        if not lock.is_held():
+            raise RunLockError(f"{lock.path}: another process has taken the run over; this one ends without saving")
+        write_checkpoint(path, state, model, optimizer, cfg)
+
     job = Job(
         cfg=cfg,
         stage=stage,
@@ -124,11 +148,12 @@ def assemble(cfg: TrainConfig, folder: Path, *, resume: bool, interrupts: Interr
         run_dir=folder,
         device=device,
         autocast_dtype=dtype if dtype != torch.float32 else None,
-        write=lambda path, state: write_checkpoint(path, state, model, optimizer, cfg),
+        write=write,
         log=log,
         interrupts=interrupts,
-        protect=(source,) if source else (),
+        resumed_from=source,
         saved_step=state.step,
+        saved_best=(state.best_value, state.best_step),
     )
     return job, state, rows
 
@@ -219,7 +244,6 @@ def restore(model: CausalLM, optimizer: torch.optim.Optimizer, folder: Path, cfg
         model.load_state_dict(saved.state_dict())
     optim.tensors_to_state(optimizer, from_bytes((source / OPTIMIZER_FILE).read_bytes()))
     state = loop.state_from_json(json.loads((source / STATE_FILE).read_text("utf-8")))
-    print(f"going on after step {state.step:,} from {source}")
     return state, source
 
 
@@ -254,14 +278,11 @@ def attach_reference(job: Job, state: State) -> None:
 
 
 def what_is_left(folder: Path) -> str:
-    """One line after an interrupt: what was saved and the command that goes on."""
-    if not checkpoint.steps(folder):
-        return (
-            "no step was saved; the same command starts again"
-            if not (folder / "run.json").exists()
-            else f"no step was saved; go on with: {resume_command(folder)}"
-        )
-    return f"saved {checkpoint.steps(folder)[0]}; go on with: {resume_command(folder)}"
+    """One line about a run that ended too soon: what is saved and the command that goes on."""
+    if not (folder / runrecord.RECORD).exists():
+        return "no step was saved; the same command starts again"
+    latest = checkpoint.pointed(folder, "latest")
+    return f"{f'saved {latest}' if latest else 'no step was saved'}; go on with: {resume_command(folder)}"
 
 
 def resume_command(folder: Path) -> str:
@@ -275,16 +296,20 @@ def finish(job: Job, state: State, rows: Rows, *, seconds: float) -> None:
     job.log.write_state(asdict(state))
     job.log.close()
     peak = peak_memory_bytes(job.device) or 0
-    early = loop.stops_early(job, state)
+    early = loop.stops_early(job.cfg, state)
+    interruptions = len(runrecord.read(job.run_dir)["resumed"])
     line = (
         f"{state.step} of {len(job.steps)} steps, {state.tokens:,} tokens in {seconds:.0f} s and {time.process_time():.0f} CPU-seconds, "
         f"peak {peak / 2**30:.1f} GiB; dropped {rows.dropped.total} of {rows.read} rows; {state.skipped} steps skipped; "
-        f"{state.interruptions} interruptions, {job.interrupts.ignored} ignored; {job.log.warnings} warnings"
+        f"{interruptions} interruptions, {job.interrupts.ignored} ignored; {job.log.warnings} warnings"
     )
     summary = {"line": line, "steps": state.step, "planned_steps": len(job.steps), "tokens": state.tokens, "seconds": round(seconds, 1)}
     summary |= {"cpu_seconds": round(time.process_time(), 1), "peak_bytes": peak, "dropped": rows.dropped.total, "rows": rows.read}
-    summary |= {"skipped": state.skipped, "interruptions": state.interruptions, "stopped_early": early, "best_step": state.best_step}
-    atomic.write_text(job.run_dir / "summary.json", json.dumps(summary, indent=2) + "\n")
+    summary |= {"skipped": state.skipped, "interruptions": interruptions, "stopped_early": early, "best_step": state.best_step}
+    try:
+        runrecord.write_summary(job.run_dir, summary)
+    except OSError as error:
+        complain(f"warning: {job.run_dir / runrecord.SUMMARY}: not written ({error.strerror}); --resume writes it when there is room")
     print(f"done: {line}" + (f"; stopped early, {early}" if early else ""))
     best = (
         f"step {state.best_step}, {job.cfg.checkpoint.best_metric} {state.best_value:.4f}"
@@ -293,6 +318,11 @@ def finish(job: Job, state: State, rows: Rows, *, seconds: float) -> None:
     )
     print(f"best        {job.run_dir / 'best'} ({best})")
     print(f"curves      {job.run_dir / 'training_loss.png'}, or: tensorboard --logdir {job.run_dir}")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether the GPU or this machine had no memory left; the CPU's allocator has no error class of its own."""
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
 
 
 def preview(cfg: TrainConfig, *, rows: int) -> int:

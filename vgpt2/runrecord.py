@@ -30,6 +30,7 @@ FREE_KEYS = frozenset(
     }
 )
 FORMAT = 1
+RECORD, SUMMARY = "run.json", "summary.json"
 PACKAGES = ("torch", "transformers", "tokenizers", "safetensors", "numpy", "sqlparse")
 
 
@@ -49,6 +50,7 @@ def describe(cfg: TrainConfig, *, rows: dict[str, int], tokenizer: str, device: 
             **{path.as_posix(): sha256_of(path) for path in data_files(cfg)},
         },
         "lineage": lineage(cfg.init_adapter),
+        "resumed": [],
         "environment": environment(device),
     }
 
@@ -59,7 +61,7 @@ def lineage(init_adapter: str | None) -> list[dict[str, Any]]:
         return []
     folder = checkpoint.resolve(init_adapter)
     adapter = {"adapter": folder.as_posix(), "sha256": sha256_of(folder / "adapter_model.safetensors")}
-    if not (folder.parent / "run.json").is_file():
+    if not (folder.parent / RECORD).is_file():
         return [adapter]
     parent = read(folder.parent)
     return [*parent["lineage"], adapter | {"stage": parent["config"]["stage"], "vgpt2": parent["vgpt2"]}]
@@ -84,17 +86,29 @@ def environment(device: torch.device) -> dict[str, Any]:
 
 
 def write(folder: Path, record: dict[str, Any]) -> None:
-    atomic.write_text(folder / "run.json", json.dumps(record, indent=2) + "\n")
+    atomic.write_text(folder / RECORD, json.dumps(record, indent=2) + "\n")
+
+
+def note_resumption(folder: Path, *, step: int) -> None:
+    """Adds one to the times that the run went on after an interruption, with the step that it went on from."""
+    record = read(folder)
+    record["resumed"].append({"step": step, "at": datetime.now(UTC).isoformat(timespec="seconds")})
+    write(folder, record)
+
+
+def write_summary(folder: Path, summary: dict[str, Any]) -> None:
+    """The last file of a run: where it stands and every planned step is done, nothing is left to do."""
+    atomic.write_text(folder / SUMMARY, json.dumps(summary, indent=2) + "\n")
+
+
+def read_summary(folder: Path) -> dict[str, Any]:
+    return _read_json(folder / SUMMARY)
 
 
 def read(folder: Path) -> dict[str, Any]:
-    path = folder / "run.json"
-    try:
-        record: dict[str, Any] = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise ValueError(f"{path}: cannot be read ({type(error).__name__}); restore it, or start anew with --run NAME") from None
+    record = _read_json(folder / RECORD)
     if record.get("format") != FORMAT:
-        raise ValueError(f"{path}: format {record.get('format')!r}; this version reads {FORMAT}")
+        raise ValueError(f"{folder / RECORD}: format {record.get('format')!r}; this version reads {FORMAT}")
     return record
 
 
@@ -114,3 +128,13 @@ def differences(before: dict[str, Any], now: dict[str, Any]) -> tuple[list[str],
 def _changed(before: dict[str, Any], now: dict[str, Any], width: int) -> list[str]:
     keys = sorted(before.keys() | now.keys())
     return [f"{key}: {str(before.get(key))[:width]} -> {str(now.get(key))[:width]}" for key in keys if before.get(key) != now.get(key)]
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        data = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise ValueError(f"{path}: cannot be read ({type(error).__name__}); restore it, or start anew with --run NAME") from None
+    if not isinstance(data, dict):
+        raise ValueError(f"{path}: is not a JSON object; restore it, or start anew with --run NAME")
+    return data

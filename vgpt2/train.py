@@ -9,6 +9,7 @@ from pathlib import Path
 from vgpt2 import __version__, preflight
 from vgpt2.config import TrainConfig
 from vgpt2.configfile import ConfigError, keys, load
+from vgpt2.encoding import WorkerLost
 
 STAGES = ("sft", "dpo", "kto")
 EXAMPLES = """examples:
@@ -19,7 +20,7 @@ EXAMPLES = """examples:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Exit code: 0 done, 2 something to mend, 130 or 143 interrupted and resumable."""
+    """Exit code: 0 done, 1 a worker was killed, 2 something to mend, 130 or 143 interrupted and resumable."""
     args = parse(argv)
     if args.keys:
         for name, kind, default, description in keys(TrainConfig):
@@ -38,8 +39,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ValueError, OSError) as error:
         if args.debug:
             raise
-        print(error, file=sys.stderr)
+        print(sentence(error), file=sys.stderr)
         return 2
+    except WorkerLost as lost:
+        if args.debug:
+            raise
+        print(lost, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:  # before the run or after it: in between it is a request, see interrupts.py
+        print("interrupted; nothing was begun or lost", file=sys.stderr)
+        return 130
+
+
+def sentence(error: ValueError | OSError) -> str:
+    """The mistake in our words; the system's own errors name their file first."""
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        return f"{error.filename}: {error.strerror.lower()}"
+    return str(error)
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
