@@ -57,9 +57,9 @@ def word(token: Token) -> Literal:
 
 def datepart(s: Stream) -> str:
     """datepart := year | yy | month | ...: a bare word"""
-    if s.tok.key not in DATEPARTS:
+    if s.tok.kind not in (WORD, QUOTED) or s.tok.name.upper() not in DATEPARTS:
         s.fail("expected a datepart such as day, month or year")
-    return s.take().key
+    return s.take().name.upper()
 
 
 def window(s: Stream) -> Window:

@@ -54,6 +54,8 @@ def table_body(s: Stream, path: Name) -> TableDefinition:
     while s.at("ON", "TEXTIMAGE_ON") and s.at_name(1):
         s.take()
         s.take()
+        if s.at("("):
+            s.skip_parentheses()
     return TableDefinition(path.pos, path, columns)
 
 
@@ -103,14 +105,6 @@ def drop(s: Stream) -> Statement:
     while s.accept("ON", "."):
         name(s)
     return DropTable(first.pos, names) if kind == "TABLE" else Opaque(first.pos)
-
-
-def truncate(s: Stream) -> Statement:
-    """truncate := TRUNCATE TABLE name"""
-    first = s.expect("TRUNCATE")
-    s.expect("TABLE")
-    name(s)
-    return Opaque(first.pos)
 
 
 def unread(s: Stream, first: Token | None = None) -> Statement:

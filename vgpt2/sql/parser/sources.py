@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vgpt2.sql.lexer import NUMBER, VARIABLE, Token
+from vgpt2.sql.lexer import BROKEN, END, NUMBER, VARIABLE, Token
 from vgpt2.sql.parser import calls
 from vgpt2.sql.parser.expressions import SET_OPERATORS, call_of, name, single
 from vgpt2.sql.parser.nodes import (
@@ -20,6 +20,7 @@ from vgpt2.sql.parser.nodes import (
     Table,
     Unpivot,
     Values,
+    Variable,
 )
 from vgpt2.sql.parser.stream import Stream
 from vgpt2.sql.parser.words import TABLE_HINTS
@@ -108,7 +109,7 @@ def primary(s: Stream) -> Source:
         return function(s, calls.call(s, single(s.take())))
     if token.key == "{":
         return outer_join_escape(s)
-    if token.key == "::":
+    while s.at(".", "::"):  # leading parts of a name may be left out: `..#t`
         s.take()
     path = name(s) if s.at_name() else s.fail("expected a table, a view or a query in parentheses")
     if s.at("(") and not at_hints(s):
@@ -128,6 +129,8 @@ def parenthesised(s: Stream) -> Query | Values | Source:
         content = values(s)
     elif s.at("("):
         content = doubly_parenthesised(s)
+    elif s.at("INSERT", "UPDATE", "DELETE", "MERGE"):
+        return changed_rows(s)
     elif s.at("WITH"):
         s.fail("WITH cannot stand in parentheses; put it at the head of the statement")
     else:
@@ -135,6 +138,22 @@ def parenthesised(s: Stream) -> Query | Values | Source:
     s.expect(")")
     s.leave()
     return content
+
+
+def changed_rows(s: Stream) -> Source:
+    """changed_rows := statement with OUTPUT ) alias: a statement that changes rows as a source of INSERT, its columns not followed"""
+    first = s.tok
+    while not s.at(")"):
+        if s.tok.kind in (END, BROKEN):
+            s.fail("expected )")
+        if s.at("("):
+            s.skip_parentheses()
+        else:
+            s.take()
+    s.take()
+    s.leave()
+    no_function = Name(first.pos, ("", first.name), (first.pos, first.pos))
+    return FunctionTable(first.pos, Call(first.pos, no_function), alias(s, with_columns=True))
 
 
 def doubly_parenthesised(s: Stream) -> Query | Values | Source:
@@ -191,10 +210,9 @@ def table(s: Stream, path: Name) -> Table:
 def variable(s: Stream) -> Table | FunctionTable:
     """variable := @table [[AS] alias] | @xml.nodes( ... ) alias"""
     token = s.take()
-    path = single(token)
     if s.at("."):
-        return function(s, calls.method(s, path))
-    node = Table(token.pos, path, alias(s))
+        return function(s, calls.method(s, Variable(token.pos, token.text)))
+    node = Table(token.pos, single(token), alias(s))
     hints(s, node)
     return node
 

@@ -10,7 +10,8 @@ from collections.abc import Callable
 from vgpt2.sql.lexer import BROKEN, END, GO, QUOTED, VARIABLE, WORD
 from vgpt2.sql.parser import calls, ddl, dml
 from vgpt2.sql.parser.execute import at_end_of_statement, execute, procedure_call
-from vgpt2.sql.parser.nodes import Block, Branch, Cte, Evaluate, Expression, Opaque, Query, SelectStatement, Statement
+from vgpt2.sql.parser.expressions import name
+from vgpt2.sql.parser.nodes import Block, Branch, Cte, Evaluate, Expression, Opaque, Query, SelectStatement, Statement, Variable
 from vgpt2.sql.parser.select import with_
 from vgpt2.sql.parser.stream import ParseError, Stream, describe
 from vgpt2.sql.parser.words import OPAQUE_STATEMENTS, STATEMENTS
@@ -149,6 +150,8 @@ def with_statement(s: Stream) -> Statement:
 
 def changing_statement(s: Stream) -> Statement:
     """changing_statement := ( insert | update | delete | merge ) [OPTION ( ... )]"""
+    if s.at_words("UPDATE", "STATISTICS"):
+        return opaque(s)
     node = dml.PRODUCTIONS[s.tok.key](s)
     option(s)
     return node
@@ -199,7 +202,7 @@ def set_(s: Stream) -> Statement:
     if s.tok.kind is VARIABLE:
         token = s.take()
         if s.at("."):
-            return Evaluate(first.pos, [calls.method(s, ddl.named(token))])
+            return Evaluate(first.pos, [calls.method(s, Variable(token.pos, token.text))])
         s.expect("=", "+=", "-=", "*=", "/=", "%=", "&=", "|=", "^=")
         return cursor(s) if s.at("CURSOR") else Evaluate(first.pos, [s.expression()])
     if s.tok.kind not in (WORD, QUOTED):
@@ -239,8 +242,10 @@ def begin(s: Stream) -> Statement:
 
 
 def return_(s: Stream) -> Statement:
-    """return := RETURN [expression | [with] query]"""
+    """return := RETURN [expression | [with] query | ( [with] query )]: only here may WITH stand in parentheses"""
     first = s.expect("RETURN")
+    if s.at_words("(", "WITH"):
+        return s.in_parentheses(lambda s: select_statement(s, with_(s)))
     if s.at("SELECT", "WITH"):
         return select_statement(s, with_(s) if s.at("WITH") else [])
     if at_end_of_statement(s):
@@ -306,7 +311,29 @@ def opaque(s: Stream, pos: int | None = None) -> Statement:
             unexpected(s)
         else:
             s.take()
+    with_options(s)
     return Opaque(first.pos if pos is None else pos)
+
+
+def with_options(s: Stream) -> None:
+    """with_options := [WITH ( ... ) | WITH word [string]] behind a statement that takes no query"""
+    if s.at_words("WITH", "("):
+        s.take()
+        s.skip_parentheses()
+    elif s.at("WITH") and s.at_name(1) and s.peek(2).key not in ("AS", "("):
+        s.take()
+        s.take()
+        if s.at_string():
+            s.take()
+
+
+def truncate(s: Stream) -> Statement:
+    """truncate := TRUNCATE TABLE name [WITH ( ... )]"""
+    first = s.expect("TRUNCATE")
+    s.expect("TABLE")
+    name(s)
+    with_options(s)
+    return Opaque(first.pos)
 
 
 def create(s: Stream) -> Statement:
@@ -314,7 +341,9 @@ def create(s: Stream) -> Statement:
     kind = s.peek().key if s.peek().key != "OR" else s.peek(3).key
     if kind in ("PROC", "PROCEDURE", "FUNCTION", "TRIGGER"):
         return routine(s)
-    return ddl.create(s)
+    node = ddl.create(s)
+    with_options(s)
+    return node
 
 
 def routine(s: Stream) -> Statement:
@@ -347,5 +376,5 @@ _PRODUCTIONS: dict[str, Callable[[Stream], Statement]] = {
     "CREATE": create,
     "ALTER": create,
     "DROP": ddl.drop,
-    "TRUNCATE": ddl.truncate,
+    "TRUNCATE": truncate,
 }

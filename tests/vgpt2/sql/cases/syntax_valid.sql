@@ -355,3 +355,30 @@ SELECT a FROM T JOIN U ON T.a = U.a AND T.b IN (SELECT x FROM V) AND EXISTS (SEL
 
 SELECT 1 ;;; SELECT 2;
 --> clean
+
+CREATE FUNCTION f () RETURNS TABLE AS RETURN (WITH c AS (SELECT a FROM T) SELECT c.a FROM c)
+--> clean
+
+BEGIN TRAN x WITH MARK 'y' TRUNCATE TABLE T WITH (PARTITIONS (1, 2)) COMMIT TRAN x WITH (DELAYED_DURABILITY = OFF) UPDATE STATISTICS T WITH FULLSCAN
+--> clean
+
+CREATE TABLE #t (a int, b datetime2(2) GENERATED ALWAYS AS ROW START NOT NULL) ON ps(a) WITH (DATA_COMPRESSION = PAGE)
+--> clean
+
+INSERT INTO T (a) SELECT m.a FROM (MERGE U AS u USING V AS v ON u.x = v.x WHEN MATCHED THEN UPDATE SET a = v.a OUTPUT inserted.a) AS m (a)
+--> clean
+
+SELECT a FROM ..#t, .[#u], DW..T
+--> clean
+
+SELECT DATEPART([day], a), all_pop. b, Row#, b@c, 'x' 'y''s' FROM dbo . T all_pop
+--> clean
+
+SELECT 1 AS x FROM T LEFT OUTER JOIN U LEFT OUTER JOIN V ON U.a = V.a ON T.b = U.b RIGHT OUTER JOIN W LEFT JOIN X ON W.a = X.a ON X.b = T.b
+--> clean
+
+SELECT a FROM T OPTION (OPTIMIZE FOR (@a = 'x', @b UNKNOWN), USE HINT ('y'), QUERYTRACEON 4199, HASH GROUP, FAST 10)
+--> clean
+
+SELECT @x.query('.').query('/a'), CONVERT(xml, N'<r/>').value('.', 'int'), (SELECT CONVERT(xml, '<r/>')).value('.', 'int') FROM @x.nodes('/r') T(c)
+--> clean
