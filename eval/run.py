@@ -91,10 +91,7 @@ def run(args: argparse.Namespace) -> None:
     items = suites.questions(chosen, args.limit)
     catalogue = load_catalogue(args.catalogue)
     if args.answers:
-        answers = read_answers(args.answers)
-        generation = {"answers": args.answers.name}
-        if (args.answers.parent / GENERATION).is_file():
-            generation = json.loads((args.answers.parent / GENERATION).read_text("utf-8"))
+        answers, generation = read_answers(args.answers), made_by(args.answers)
     else:
         answers, generation = generated(args, chosen, items)
     if missing := [item.id for item in items if item.id not in answers]:
@@ -102,9 +99,7 @@ def run(args: argparse.Namespace) -> None:
         raise ValueError(f"{place}: no answer to {len(missing)} of {len(items)} questions, the first is '{missing[0]}'; add them")
     judged = [scores.judged_answer(item, answers[item.id], catalogue) for item in items]
     args.out.mkdir(parents=True, exist_ok=True)
-    content = report.build(
-        args.name, chosen, judged, limit=args.limit, catalogue=catalogue.fingerprint, generation=generation
-    )
+    content = report.build(args.name, chosen, judged, limit=args.limit, catalogue=catalogue.fingerprint, generation=generation)
     comparison = compare([content])
     report.write(content, comparison, args.out)
     if args.json:
@@ -112,6 +107,17 @@ def run(args: argparse.Namespace) -> None:
     else:
         print(report.table(comparison))
         print(f"report {args.out / 'report.html'}")
+
+
+def made_by(answers: Path) -> dict[str, Any]:
+    """How the answers in a file of ours were made; of other files only the name."""
+    record = answers.parent / GENERATION
+    if answers.name != ANSWERS or not record.is_file():
+        return {"answers": answers.name}
+    try:
+        return {key: value for key, value in json.loads(record.read_text("utf-8")).items() if key != "suites"}
+    except (ValueError, RecursionError, AttributeError):
+        raise ValueError(f"{record}: is not a JSON object; restore it, or rename {answers.name} and judge it without") from None
 
 
 def generated(args: argparse.Namespace, chosen: "Sequence[Suite]", items: "Sequence[Item]") -> tuple[dict[str, str], dict[str, Any]]:
@@ -127,15 +133,15 @@ def generated(args: argparse.Namespace, chosen: "Sequence[Suite]", items: "Seque
     generation = {**loaded.fingerprints, "dtype": loaded.dtype, "decoding": decoding, "vgpt2": __version__}
     record = json.dumps({**generation, "suites": {suite.name: suite.sha256 for suite in chosen}}, indent=1) + "\n"
     args.out.mkdir(parents=True, exist_ok=True)
-    path, made_by = args.out / ANSWERS, args.out / GENERATION
+    path, record_path = args.out / ANSWERS, args.out / GENERATION
     answers: dict[str, str] = {}
-    if made_by.is_file() and path.is_file() and made_by.read_text("utf-8") == record:
+    if record_path.is_file() and path.is_file() and record_path.read_text("utf-8") == record:
         answers = read_answers(path, may_be_cut=True)
     elif path.exists():
         path.unlink()
     # whole lines only: a half one from a killed call would join the next
     atomic.write_text(path, "".join(json.dumps({"id": id, "answer": text}, ensure_ascii=False) + "\n" for id, text in answers.items()))
-    atomic.write_text(made_by, record)
+    atomic.write_text(record_path, record)
     todo = [item for item in items if item.id not in answers]
     if len(todo) < len(items):
         print(f"{len(items) - len(todo)} of {len(items)} answers are in {path} already", file=sys.stderr)

@@ -1,0 +1,200 @@
+"""The command from suite to report: a tiny model, interruptions, answers of others, mistakes in one line."""
+
+import json
+
+import pytest
+import tiny_judge
+import torch
+from tiny_judge import CATALOGUE_FOLDER, gold, write_answers
+
+import vgpt2.generate
+from eval import report, run
+from vgpt2 import checkpoint
+from vgpt2.config import LoRAConfig
+from vgpt2.lora import add_lora, lora_parameters, save_adapter
+from vgpt2.tiny import write_tiny
+from vgpt2.weights import load_model
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("model")
+    write_tiny(folder)
+    return folder
+
+
+@pytest.fixture
+def suite(tmp_path):
+    path = tmp_path / "suite.jsonl"
+    tiny_judge.write_suite(path)
+    return path
+
+
+def arguments(suite, out, *more) -> list[str]:
+    return ["--suite", str(suite), "--catalogue", str(CATALOGUE_FOLDER), "--out", str(out), *map(str, more)]
+
+
+def judge_model(model, suite, out, *more) -> int:
+    decoding = ("--limit", 8, "--max-new-tokens", 5, "--dtype", "float32")
+    return run.main(arguments(suite, out, "--model", model, *decoding, *more))
+
+
+def test_a_model_answers_and_is_judged(model, suite, tmp_path, capsys):
+    assert judge_model(model, suite, tmp_path / "base") == 0
+    printed = capsys.readouterr()
+    assert "answers without collapse" in printed.out
+    assert "base reaches" in printed.out
+    assert "8 answers: " in printed.err
+    assert "\r" not in printed.out + printed.err
+    found = report.read(tmp_path / "base")
+    assert len(found["answers"]) == found["limit"] == 8
+    assert {"model", "template", "dtype", "decoding", "vgpt2"} == found["generation"].keys()
+    assert str(tmp_path) not in json.dumps(found)
+    assert (tmp_path / "base" / "report.html").stat().st_size > 1000
+
+
+def test_an_interrupted_call_goes_on_where_it_stopped(model, suite, tmp_path, capsys, monkeypatch):
+    assert judge_model(model, suite, tmp_path / "whole") == 0
+    stream = vgpt2.generate.stream
+
+    def interrupted(*args, **kwargs):
+        finished = 0
+        for token in stream(*args, **kwargs):
+            yield token
+            finished += token.finish is not None
+            if finished == 3:
+                raise KeyboardInterrupt
+
+    out = tmp_path / "cut"
+    with monkeypatch.context() as patch:
+        patch.setattr(vgpt2.generate, "stream", interrupted)
+        assert judge_model(model, suite, out) == 130
+    assert "the same command goes on" in capsys.readouterr().err
+    assert not (out / "report.json").exists()
+    assert len(run.read_answers(out / "answers.jsonl")) == 3
+    with (out / "answers.jsonl").open("a", encoding="utf-8") as file:
+        file.write('{"id": "exists_list-APTH", "ans')  # a killed process leaves half a line
+
+    assert judge_model(model, suite, out) == 0
+    assert "3 of 8 answers are in" in capsys.readouterr().err
+    assert run.read_answers(out / "answers.jsonl") == run.read_answers(tmp_path / "whole" / "answers.jsonl")
+    assert report.read(out)["answers"] == report.read(tmp_path / "whole")["answers"]
+
+
+def test_answers_of_another_decoding_are_not_mixed_in(model, suite, tmp_path, capsys):
+    assert judge_model(model, suite, tmp_path / "out") == 0
+    assert judge_model(model, suite, tmp_path / "out", "--max-new-tokens", 3) == 0
+    assert "answers are in" not in capsys.readouterr().err
+    assert report.read(tmp_path / "out")["generation"]["decoding"] == "greedy, at most 3 new tokens"
+
+
+def test_old_answers_are_judged_again_without_the_model(model, suite, tmp_path):
+    assert judge_model(model, suite, tmp_path / "out") == 0
+    again = ("--answers", tmp_path / "out" / "answers.jsonl", "--limit", 8, "--name", "out")
+    assert run.main(arguments(suite, tmp_path / "again", *again)) == 0
+    assert report.read(tmp_path / "again") == report.read(tmp_path / "out")
+
+
+def test_answers_of_anybody_are_judged(suite, tmp_path, capsys):
+    path = write_answers(tmp_path / "theirs.jsonl", tiny_judge.read_items(suite), gold)
+    assert run.main(arguments(suite, tmp_path / "out", "--answers", path, "--json")) == 0
+    rows = json.loads(capsys.readouterr().out)["rows"]
+    assert all(row["share"] == 1 for row in rows)
+
+
+@pytest.fixture
+def adapter(model, tmp_path):
+    """A run with one checkpoint and a system prompt of its own; returns (run/latest, the same adapter outside of a run)."""
+    adapted = load_model(model, dtype=torch.float32, device="cpu")
+    add_lora(adapted, LoRAConfig(rank=2), seed=0)
+    torch.manual_seed(0)
+    for parameter in lora_parameters(adapted).values():
+        torch.nn.init.normal_(parameter, std=0.3)
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / "run.json").write_text(json.dumps({"config": {"data": {"system": "Another one."}}}), "utf-8")
+    checkpoint.point(folder, "latest", checkpoint.save(folder, 1, lambda step: save_adapter(adapted, step, str(model))))
+    save_adapter(adapted, tmp_path / "plain", str(model))
+    return folder / "latest", tmp_path / "plain"
+
+
+def test_an_adapter_is_judged_on_its_base_with_the_system_prompt_of_its_run(model, adapter, suite, tmp_path):
+    latest, plain = adapter
+    sources = {
+        "base": ("--model", model, "--system", "Another one."),
+        "trained": ("--checkpoint", latest),
+        "given": ("--model", model, "--adapter", plain, "--system", "Another one."),
+        "other": ("--checkpoint", plain),  # no run, so the default prompt
+    }
+    more = ("--limit", 4, "--max-new-tokens", 4, "--dtype", "float32")
+    for out, source in sources.items():
+        assert run.main(arguments(suite, tmp_path / out, *source, *more)) == 0
+    base, trained, given, other = (report.read(tmp_path / out) for out in sources)
+    assert trained["generation"] == given["generation"]
+    assert trained["answers"] == given["answers"] != base["answers"]
+    assert trained["generation"]["template"] == base["generation"]["template"] != other["generation"]["template"]
+    assert trained["generation"]["adapter"] == other["generation"]["adapter"]
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        (("--model", "nothing"), "nothing: does not exist"),
+        (("--answers", "nothing.jsonl"), "nothing.jsonl"),
+        (("--model", "nothing", "--suite", "no-such-suite"), "--suite no-such-suite: no such file"),
+        (("--model", "nothing", "--catalogue", "no-such-folder"), "no-such-folder"),
+        (("--model", "nothing", "--device", "cuda"), "nothing: does not exist"),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_code_two(suite, tmp_path, capsys, monkeypatch, more, says):
+    monkeypatch.chdir(tmp_path)
+    assert run.main(arguments(suite, tmp_path / "out", *more)) == 2
+    printed = capsys.readouterr()
+    assert says in printed.err
+    assert printed.err.count("\n") == 1
+    assert printed.out == ""
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ('{"id": "a"}\n', ":1: is no answer"),
+        ('{"id": "a", "answer": "x"}\n{"id": "a", "answer": "y"}\n', ":2: a second answer to 'a'"),
+        ('{"id": "a", "answer": 5}\n', ":1: is no answer"),
+        ('{"id": "a", "answer": "x"}\n', ": no answer to 46 of 46 questions, the first is 'exists_list-APTH'"),
+        ("", ": no answer to 46 of 46 questions"),
+    ],
+)
+def test_answers_that_cannot_be_judged_are_refused_by_line(suite, tmp_path, capsys, text, says):
+    path = tmp_path / "answers.jsonl"
+    path.write_text(text, "utf-8")
+    assert run.main(arguments(suite, tmp_path / "out", "--answers", path)) == 2
+    assert says in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        (),
+        ("--model", "a", "--checkpoint", "b"),
+        ("--checkpoint", "a", "--adapter", "b"),
+        ("--model", "a", "--limit", "0"),
+        ("--model", "a", "--limit", "-3"),
+        ("--model", "a", "--name", "<b>"),
+    ],
+)
+def test_a_wrong_command_line_ends_with_two(suite, tmp_path, more):
+    with pytest.raises(SystemExit) as stop:
+        run.main(arguments(suite, tmp_path / "out", *more))
+    assert stop.value.code == 2
+
+
+def test_progress_is_a_line_a_minute_where_nobody_watches(capsys, monkeypatch):
+    """RELIABILITY 5b: at least a line a minute, no carriage return in a piped log."""
+    clock = iter(range(0, 10_000, 25))
+    monkeypatch.setattr(run.time, "monotonic", lambda: next(clock))
+    assert list(run.with_progress(iter(range(12)), 12)) == list(range(12))
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0].startswith("answers ")
+    assert len(lines) >= 2
