@@ -38,6 +38,7 @@ def render(comparison: Comparison) -> str:
             f"<header><h1>{text(sentence(comparison))}</h1></header><main>",
             f'<div class="first">{_table(comparison)}<div>{_lost(comparison)}{_failures(comparison)}</div></div>',
             _foot(comparison),
+            _intervals(comparison),
             _confusion(comparison),
             _answers(comparison),
             f"</main><script>{SCRIPT}</script></body></html>\n",
@@ -51,28 +52,50 @@ def text(value: object) -> str:
 
 
 def _table(comparison: Comparison) -> str:
+    """The first screen's rows: bars, counts and the sign of each change; intervals in figures follow in `_intervals`."""
     first, last = comparison.names[0], comparison.names[-1]
-    heads = "".join(f'<th scope="col">{text(name)}</th>' for name in comparison.names)
     key = f"● {text(last)} with its 95 % interval" + (f", ○ {text(first)}" if first != last else "") + ", | wanted share"
-    body = "".join(_row(line) for line in comparison.lines)
-    heads = f'<th scope="col">share of the answers</th><th scope="col">0 to 100 %</th>{heads}<th scope="col">want</th>'
-    table = f"<table><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>"
+    body = ""
+    for line in comparison.lines:
+        cells = "".join(f"<td>{_count(cell)} {_sign(cell)}</td>" for cell in line.cells)
+        want = "" if line.want is None else f"≥ {_percent(line.want)}"
+        body += f'<tr><th scope="row">{text(line.title)}</th><td>{_bar(line)}</td>{cells}<td>{want}</td></tr>'
+    table = _framed(["share of the answers", "0 to 100 %", *comparison.names, "want"], body)
     return f'<section class="scroll" aria-label="Results">{table}<p class="soft">{key}</p></section>'
 
 
-def _row(line: Line) -> str:
-    cells = "".join(f"<td>{_cell(cell)}</td>" for cell in line.cells)
-    want = "" if line.want is None else f"≥ {_percent(line.want)}"
-    return f'<tr><th scope="row">{text(line.title)}</th><td>{_bar(line)}</td>{cells}<td>{want}</td></tr>'
+def _intervals(comparison: Comparison) -> str:
+    body = ""
+    for line in comparison.lines:
+        cells = "".join(f"<td>{_count(cell)} {_range(cell)} {_flips(cell)}</td>" for cell in line.cells)
+        body += f'<tr><th scope="row">{text(line.title)}</th>{cells}</tr>'
+    return f'<section class="scroll"><h2>Intervals and flips</h2>{_framed(["share of the answers", *comparison.names], body)}</section>'
 
 
-def _cell(cell: Cell) -> str:
-    row = cell.row
-    count = _percent(row.share) if row.passed is None else f"{row.passed}/{row.n}"
-    interval = f'<span class="soft">[{round(100 * row.low)}-{round(100 * row.high)}]</span>'
+def _framed(heads: Sequence[str], body: str) -> str:
+    columns = "".join(f'<th scope="col">{text(head)}</th>' for head in heads)
+    return f"<table><thead><tr>{columns}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _count(cell: Cell) -> str:
+    return _percent(cell.row.share) if cell.row.passed is None else f"{cell.row.passed}/{cell.row.n}"
+
+
+def _range(cell: Cell) -> str:
+    return f'<span class="soft">[{round(100 * cell.row.low)}-{round(100 * cell.row.high)}]</span>'
+
+
+def _sign(cell: Cell) -> str:
     if cell.change is None:
-        return f"{count} {interval}"
-    return f'{count} {interval} <span class="{cell.change.split()[0]}">{MARKS[cell.change]} {cell.change}</span>'
+        return ""
+    return f'<span class="{cell.change.split()[0]}" role="img" aria-label="{cell.change}">{MARKS[cell.change]}</span>'
+
+
+def _flips(cell: Cell) -> str:
+    if cell.change is None:
+        return ""
+    change = f'<span class="{cell.change.split()[0]}">{MARKS[cell.change]} {cell.change}</span>'
+    return f'{change} <span class="soft">+{cell.gained} −{cell.lost}</span>'
 
 
 def _bar(line: Line) -> str:
@@ -86,7 +109,7 @@ def _bar(line: Line) -> str:
     if line.want is not None:
         want = f'<line class="want" x1="{_x(line.want)}" x2="{_x(line.want)}" y1="2" y2="16"/>'
     return (
-        f'<svg role="img" aria-label="{text(label)}" width="150" height="18" viewBox="0 0 150 18">'
+        f'<svg role="img" aria-label="{text(label)}" width="130" height="18" viewBox="0 0 150 18">'
         f'<line class="axis" x1="5" x2="145" y1="9" y2="9"/>{want}{ring}'
         f'<line class="range" x1="{_x(now.low)}" x2="{_x(now.high)}" y1="9" y2="9"/>'
         f'<circle class="now" cx="{_x(now.share)}" cy="9" r="4"/></svg>'
@@ -153,8 +176,7 @@ def _confusion(comparison: Comparison) -> str:
             said = [answer.said for answer in asked if answer.group == group and answer.real == real]
             counts = "".join(f"<td>{said.count(kind)}</td>" for kind in ("accepts", "refuses", None))
             body += f'<tr><th scope="row">{text(group)}, {name}</th>{counts}</tr>'
-    heads = "".join(f'<th scope="col">{head}</th>' for head in ("asked about", "says it exists", "says it does not", "says neither"))
-    table = f"<table><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>"
+    table = _framed(["asked about", "says it exists", "says it does not", "says neither"], body)
     return f'<section class="scroll"><h2>Claims of existence, {text(comparison.names[-1])}</h2>{table}</section>'
 
 

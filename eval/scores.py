@@ -16,7 +16,8 @@ from eval import intervals
 from vgpt2.judging import Item, existence, judge
 from vgpt2.sql.catalogue import Catalogue
 
-GROUP_NAMES = {"exists_list": "listed in the prompt", "exists_memory": "from memory", "columns": "listed in the prompt", "sql_schema": ""}
+# where the answer could be read: the names stand in the prompt, or nowhere
+GROUP_NAMES = {"exists_list": "listed", "exists_memory": "from memory", "columns": "listed", "sql_schema": ""}
 SHOWN_ONLY = frozenset({"exists_memory"})  # nobody can know a name never seen, so no stage is held to it
 # (what an answer passes, title, wanted share); the titles say what is good
 SQL_ROWS = (

@@ -35,7 +35,7 @@ def test_three_models_side_by_side(reports, tmp_path, capsys):
     assert content["names"] == ["base", "sft", "dpo"]
     assert content["worse"] == content["lost"] == []
     changes = {line["title"]: [cell["change"] for cell in line["cells"]] for line in content["lines"]}
-    assert changes["fake objects refused, listed in the prompt"] == [None, "better", "same"]
+    assert changes["fake objects refused, listed"] == [None, "better", "same"]
     assert (tmp_path / "out" / "report.html").read_text("utf-8").count("<details ") == 46
 
 

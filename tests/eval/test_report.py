@@ -72,9 +72,9 @@ def test_the_table_has_a_row_of_meaning_a_line(judged_report):
     text = report.table(compare([judged_report("base", accepter), judged_report("sft", gold)]))
     lines = text.splitlines()
     assert lines[0].split() == ["base", "sft", "want"]
-    cells = {line[:48].strip(): [cell for cell in line[48:].split("  ") if cell] for line in lines[1:17]}
-    assert [cell.strip() for cell in cells["real objects accepted, listed in the prompt"]] == ["10/10 [72-100]", "10 same", ">= 95 %"]
-    assert [cell.strip() for cell in cells["fake objects refused, listed in the prompt"]] == ["0/10 [0-28]", "10 better", ">= 95 %"]
+    cells = {line[:40].strip(): [cell for cell in line[40:].split("  ") if cell] for line in lines[1:17]}
+    assert [cell.strip() for cell in cells["real objects accepted, listed"]] == ["10/10 [72-100]", "10 same", ">= 95 %"]
+    assert [cell.strip() for cell in cells["fake objects refused, listed"]] == ["0/10 [0-28]", "10 better", ">= 95 %"]
     # both ends move by (1 - .7225) / 2: see test_intervals
     assert [cell.strip() for cell in cells["objects, balanced accuracy, from memory"]] == ["50 % [36-64]", "100 % better"]
     assert [cell.strip() for cell in cells["joins on the whole key"]] == ["0/1 [0-79]", "1 cannot tell", ">= 90 %"]

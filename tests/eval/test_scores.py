@@ -45,7 +45,7 @@ def test_counts_and_intervals_by_hand(judged):
     row = next(row for row in scores.rows(answers) if row.key == "exists_list/fake")
     assert (row.passed, row.n, row.share) == (9, 10, 0.9)
     assert (row.low, row.high) == wilson(9, 10)
-    assert row.title == "fake objects refused, listed in the prompt"
+    assert row.title == "fake objects refused, listed"
 
 
 def test_memory_is_shown_and_not_wanted(judged):
