@@ -161,8 +161,9 @@ class Writer:
                 text += f"\n{self.pick('CROSS', 'OUTER')} APPLY ({body}) {self.pick('', 'AS ')}{name}"
                 scope.tables[name] = columns
             elif kind == "nested" and "," not in text:
-                inner = Scope(outer=scope.outer)
-                a, b = self.source(inner, depth, extra), self.source(inner, depth, extra)
+                both = Scope(dict(scope.tables), scope.outer)
+                a, b = self.source(both, depth, extra), self.source(both, depth, extra)
+                inner = Scope({name: columns for name, columns in both.tables.items() if name not in scope.tables}, scope.outer)
                 on = self.equality(inner)
                 scope.tables.update(inner.tables)
                 text += f"\nLEFT JOIN ({a} INNER JOIN {b} ON {on}) ON {self.equality(scope)}"

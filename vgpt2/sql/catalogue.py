@@ -48,6 +48,10 @@ class Catalogue:
     def has(self, name: str) -> bool:
         return name in self.objects
 
+    def knows(self, name: str) -> bool:
+        """Whether the name is real: an object, or a base table that only its view stands for, as bAPTH in a catalogue of views."""
+        return name in self.objects or name in self._views
+
     def get(self, name: str) -> Object | None:
         return self.objects.get(name)
 

@@ -31,9 +31,9 @@ def table_aliases(b: Binding, rules: RuleSet) -> Iterator[Problem]:
 def base_tables(b: Binding, rules: RuleSet) -> Iterator[Problem]:
     """Tables that are read although a view shows them: bAPTH where APTH exists."""
     for source in _read_objects(b):
-        views = b.catalogue.views_of(source.object.name) if source.object and source.object.kind == "table" else ()
+        name = source.table_name or ""
+        views = b.catalogue.views_of(name)
         if views:
-            name = source.table_name or ""
             yield Problem("base_table", source.pos, name, f"'{name}' is a base table; read the view", views[0])
 
 

@@ -66,7 +66,7 @@ def _with_branches(b: Binding, first: Result, others: Sequence[n.Select | n.Quer
     for branch in others:
         result = _bind_body(b, branch, outer, ctes)
         selects += result.selects
-        if not (first.rowset.open or result.rowset.open) and len(first.rowset.outputs) != len(result.rowset.outputs):
+        if first.rowset.exact and result.rowset.exact and len(first.rowset.outputs) != len(result.rowset.outputs):
             counts = f"{len(result.rowset.outputs)} columns, the first one {len(first.rowset.outputs)}"
             b.problem("syntax", branch.pos, "UNION", f"this branch has {counts}; all branches need as many")
     return Result(first.rowset, tuple(selects))
@@ -100,7 +100,7 @@ def _bind_cte(b: Binding, cte: n.Cte, known: dict[str, Result]) -> Result:
 def _named_rowset(b: Binding, rowset: Rowset, columns: Sequence[str] | None, name: str, pos: int) -> Rowset:
     """The columns under a column list, or their own names, all of which a derived table or CTE must have."""
     if columns is not None:
-        if not rowset.open and len(columns) != len(rowset.outputs):
+        if rowset.exact and len(columns) != len(rowset.outputs):
             b.problem("syntax", pos, name, f"'{name}' lists {len(columns)} columns, its query returns {len(rowset.outputs)}")
         return Rowset(columns)
     for number, output in enumerate(rowset.outputs, 1):
@@ -144,7 +144,7 @@ def _refuse_twins(b: Binding, sources: Sequence[Source]) -> None:
 def _outputs(b: Binding, bound: Bound) -> Rowset:
     """The columns a SELECT returns, stars expanded."""
     names: list[str | None] = []
-    is_open = False
+    is_open, is_exact = False, True
     for item in bound.select.items:
         expression = item.expression
         if item.variable is not None:
@@ -153,6 +153,7 @@ def _outputs(b: Binding, bound: Bound) -> Rowset:
             for source in _star_sources(b, expression, bound.scope):
                 names += source.rowset.outputs
                 is_open |= source.rowset.open
+                is_exact &= source.rowset.exact
             bound.outputs.append((None, expression))
             continue
         name = item.alias
@@ -160,7 +161,7 @@ def _outputs(b: Binding, bound: Bound) -> Rowset:
             name = expression.last
         names.append(name)
         bound.outputs.append((name, expression))
-    return Rowset(names, open=is_open)
+    return Rowset(names, open=is_open, exact=is_exact)
 
 
 def _star_sources(b: Binding, star: n.Star, scope: Scope) -> list[Source]:
@@ -211,7 +212,7 @@ def _bind_order_name(b: Binding, name: n.Name, outputs: Rowset, scope: Scope) ->
 
 def _check_position(b: Binding, position: n.Literal, outputs: Rowset) -> None:
     n_columns = len(outputs.outputs)
-    if not outputs.open and position.text.isdigit() and not 1 <= int(position.text) <= n_columns:
+    if outputs.exact and position.text.isdigit() and not 1 <= int(position.text) <= n_columns:
         b.problem("syntax", position.pos, position.text, f"ORDER BY position {position.text} is outside a list of {n_columns} columns")
 
 

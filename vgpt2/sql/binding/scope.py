@@ -14,11 +14,17 @@ from vgpt2.sql.schema import Object
 
 
 class Rowset:
-    """The columns of a table or query. `open`: there may be others, because something about it is unknown."""
+    """The columns of a table or query. `open`: there may be others, because something about it is unknown.
 
-    __slots__ = ("_near", "index", "open", "outputs")
+    `exact`: their number can be relied on. A catalogue may leave out columns that a site has added, which a star would return.
+    """
 
-    def __init__(self, outputs: Sequence[str | None], *, open: bool = False, index: Mapping[str, object] | None = None) -> None:
+    __slots__ = ("_near", "exact", "index", "open", "outputs")
+
+    def __init__(
+        self, outputs: Sequence[str | None], *, open: bool = False, exact: bool = True, index: Mapping[str, object] | None = None
+    ) -> None:
+        self.exact = exact and not open
         self.outputs = outputs  # in order; None for a column without a name
         self.open = open
         self.index: Mapping[str, object] = dict.fromkeys(name for name in outputs if name is not None) if index is None else index
@@ -106,14 +112,17 @@ class Problem:
     suggestion: str | None = None
 
 
-def find_column(name: n.Name, scope: Scope) -> tuple[Source, str] | Problem | None:
-    """The source of a column and the column; the problem when there is none; None where something unknown may hold it."""
+def find_column(name: n.Name, scope: Scope, *, suggest: bool = True) -> tuple[Source, str] | Problem | None:
+    """The source of a column and the column; the problem when there is none; None where something unknown may hold it.
+
+    `suggest`: look for the nearest real name, too.
+    """
     if name.last.startswith("$") or name.last.upper() in ("IDENTITYCOL", "ROWGUIDCOL"):
         return None
-    return _unqualified(name, scope) if len(name.parts) == 1 else _qualified(name, scope)
+    return _unqualified(name, scope, suggest) if len(name.parts) == 1 else _qualified(name, scope, suggest)
 
 
-def _unqualified(name: n.Name, scope: Scope) -> tuple[Source, str] | Problem | None:
+def _unqualified(name: n.Name, scope: Scope, suggest: bool) -> tuple[Source, str] | Problem | None:
     column = name.last
     for level in scope.chain():
         hits = [source for source in level.sources if source.rowset.has(column)]
@@ -124,17 +133,17 @@ def _unqualified(name: n.Name, scope: Scope) -> tuple[Source, str] | Problem | N
             return hits[0], column
         if any(source.rowset.open for source in level.sources):
             return None
-    return _no_such_column(name, [source for level in scope.chain() for source in level.sources])
+    return _no_such_column(name, [source for level in scope.chain() for source in level.sources], suggest)
 
 
-def _qualified(name: n.Name, scope: Scope) -> tuple[Source, str] | Problem | None:
+def _qualified(name: n.Name, scope: Scope, suggest: bool) -> tuple[Source, str] | Problem | None:
     qualifier, column = name.parts[-2], name.last
     for level in scope.chain():
         for source in level.sources:
             if qualifier in (source.name, source.written) and not (len(name.parts) > 2 and source.is_aliased):
                 if source.rowset.has(column):
                     return source, column
-                return None if source.rowset.open else _no_such_column(name, [source])
+                return None if source.rowset.open else _no_such_column(name, [source], suggest)
     if len(name.parts) > 2 and (owner := _owner_of_property(name, scope)):
         return owner
     return _no_such_qualifier(name, scope)
@@ -149,13 +158,14 @@ def _owner_of_property(name: n.Name, scope: Scope) -> tuple[Source, str] | None:
     return None
 
 
-def _no_such_column(name: n.Name, sources: Sequence[Source]) -> Problem:
+def _no_such_column(name: n.Name, sources: Sequence[Source], suggest: bool) -> Problem:
     column, pos = name.last, name.positions[-1]
     for source in sources:
         exact = source.rowset.ignoring_case(column)
         if exact is not None:
             return Problem("case", pos, column, f"'{column}' is written '{exact}' in '{source.name}': names are case sensitive", exact)
-    near = NameIndex(found for source in sources for found in source.rowset.nearest(column)).nearest(column, 1)
+    candidates = [found for source in sources for found in source.rowset.nearest(column)] if suggest else []
+    near = NameIndex(candidates).nearest(column, 1)
     owner = f"'{sources[0].name}' has no column" if len(sources) == 1 else "no table in scope has a column"
     return Problem("unknown_column", pos, column, f"{owner} '{column}'", near[0] if near else None)
 

@@ -80,7 +80,7 @@ def _insert(b: Binding, node: n.Insert) -> None:
             _check_width(b, width, len(row), node.source.pos)
     elif node.source is not None:
         rowset = bind_query(b, node.source, None, ctes, nested=False).rowset
-        if not rowset.open:
+        if rowset.exact:
             _check_width(b, width, len(rowset.outputs), node.source.pos)
     _output(b, node.output, target, [], ctes)
 

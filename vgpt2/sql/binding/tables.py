@@ -11,6 +11,7 @@ from vgpt2.sql.schema import Object
 
 Ctes = Mapping[str, Result]
 
+MAX_SUGGESTIONS = 200  # problems of one text for which the nearest real name is looked up
 MAX_LOOKUPS = 3_000_000  # source comparisons: hundreds of times what the longest real text takes
 
 _SYSTEM_DATABASES = frozenset(("master", "msdb", "tempdb", "model"))
@@ -46,7 +47,7 @@ class Binding:
     def rowset_of(self, o: Object) -> Rowset:
         """The columns of a catalogue object; one without columns is an object whose columns nobody wrote down."""
         if o.name not in self._rowsets:
-            self._rowsets[o.name] = Rowset(o.column_names, open=not o.columns, index=o.column_index)
+            self._rowsets[o.name] = Rowset(o.column_names, open=not o.columns, exact=False, index=o.column_index)
         return self._rowsets[o.name]
 
     def column(self, name: n.Name, scope: Scope) -> None:
@@ -54,7 +55,7 @@ class Binding:
         self._lookups += 1 + sum(len(level.sources) for level in scope.chain())
         if self._lookups > MAX_LOOKUPS:
             raise TooMuchWork
-        found = find_column(name, scope)
+        found = find_column(name, scope, suggest=len(self.problems) < MAX_SUGGESTIONS)
         if isinstance(found, Problem):
             self.problems.append(found)
         elif found is not None:
@@ -80,7 +81,7 @@ def _find_object(b: Binding, name: n.Name, ctes: Ctes, source: Source) -> None:
     """Give the source its catalogue object, or say that there is none."""
     written, pos = name.last, name.positions[-1]
     schema = name.parts[-2] if len(name.parts) > 1 else ""
-    found = b.catalogue.get(written)
+    found = b.catalogue.get(written) or _shown_table(b, written)
     if found is None and written.lower() not in _KNOWN_TO_SERVER:
         found = _object_or_problem(b, written, pos, ctes if len(name.parts) == 1 else {}, source)
     if found is None:
@@ -91,12 +92,18 @@ def _find_object(b: Binding, name: n.Name, ctes: Ctes, source: Source) -> None:
     source.object, source.rowset = found, b.rowset_of(found)
 
 
+def _shown_table(b: Binding, name: str) -> Object | None:
+    """A base table that the catalogue holds only through its view has the columns of the view."""
+    views = b.catalogue.views_of(name)
+    return b.catalogue.get(views[0]) if views else None
+
+
 def _object_or_problem(b: Binding, written: str, pos: int, ctes: Ctes, source: Source) -> Object | None:
     """The object meant by a name in the wrong case, and the problem; without one, the source is unknown."""
     cte = next((other for other in ctes if other.lower() == written.lower()), None)
     other_case = b.catalogue.ignoring_case(written)
     if cte is None and other_case is None:
-        near = b.catalogue.nearest(written, 1)
+        near = b.catalogue.nearest(written, 1) if len(b.problems) < MAX_SUGGESTIONS else []
         b.problem("unknown_table", pos, written, f"there is no table or view '{written}'", near[0] if near else None)
         source.is_unknown = True
         return None

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from vgpt2.sql.lexer import BROKEN, END, GO, QUOTED, VARIABLE, WORD
+from vgpt2.sql.lexer import BROKEN, END, GO, VARIABLE
 from vgpt2.sql.parser import calls, ddl, dml
 from vgpt2.sql.parser.execute import at_end_of_statement, execute, procedure_call
 from vgpt2.sql.parser.expressions import name
@@ -205,9 +205,27 @@ def set_(s: Stream) -> Statement:
             return Evaluate(first.pos, [calls.method(s, Variable(token.pos, token.text))])
         s.expect("=", "+=", "-=", "*=", "/=", "%=", "&=", "|=", "^=")
         return cursor(s) if s.at("CURSOR") else Evaluate(first.pos, [s.expression()])
-    if s.tok.kind not in (WORD, QUOTED):
-        s.fail("expected a variable or an option")
-    return opaque(s, first.pos)
+    set_option(s)
+    return Opaque(first.pos)
+
+
+def set_option(s: Stream) -> None:
+    """set_option := TRANSACTION ISOLATION LEVEL word [word] | [STATISTICS|OFFSETS] name {[,|.] name} ( ON | OFF | value )"""
+    if s.accept_words("TRANSACTION", "ISOLATION", "LEVEL"):
+        s.expect("READ", "REPEATABLE", "SNAPSHOT", "SERIALIZABLE")
+        s.accept("UNCOMMITTED", "COMMITTED", "READ")
+        return
+    if not s.accept(*_RESERVED_OPTIONS):
+        s.name("a variable or an option")
+    while s.accept(",", "."):
+        s.name("an option")
+    if s.at_name() and s.peek().key in ("ON", "OFF", ".", ","):
+        set_option(s)
+    elif not s.accept("ON", "OFF"):
+        calls.argument(s)
+
+
+_RESERVED_OPTIONS = ("STATISTICS", "OFFSETS", "ROWCOUNT", "TEXTSIZE", "IDENTITY_INSERT", "TRANSACTION")
 
 
 def if_(s: Stream) -> Statement:

@@ -161,3 +161,18 @@ SELECT APTransactionHeader.APRef FROM APTransactionHeader
 
 SELECT bAPTX.APRef FROM bAPTX
 --> unknown_table bAPTX
+
+SELECT bAPTH.APRef FROM bAPTH WITH (NOLOCK) WHERE bAPTH.APCo = 1
+--> base_table bAPTH (APTH)
+
+SELECT bAPTH.APRef, bAPTH.InvNum FROM dbo.bAPTH WHERE bAPTH.APCo = 1
+--> base_table bAPTH (APTH)
+--> missing_nolock dbo.bAPTH
+--> unknown_column InvNum
+
+SELECT bAPTH.APRef FROM bAPTH WITH (NOLOCK) JOIN APTL WITH (NOLOCK) ON APTL.APCo = bAPTH.APCo AND APTL.Mth = bAPTH.Mth WHERE bAPTH.APCo = 1
+--> base_table bAPTH (APTH)
+--> incomplete_join APTL
+
+SET TRANSACTION ISOLATION LEVEL READ UNCOMMITTED SET NOCOUNT ON SELECT APRef FROM APTH WHERE APCo = 1
+--> missing_nolock APTH
