@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from vgpt2.sql.catalogue import Catalogue, ForeignKey, Object
+from vgpt2.sql.parser.words import RESERVED
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class HouseQuery:
 
 
 def q(name: str) -> str:
-    return name if name.isidentifier() and name.upper() not in {"USER", "KEY", "PERCENT", "DATE_", "FILE", "PLAN", "ORDER", "GROUP"} else f"[{name}]"
+    return name if name.isidentifier() and name.upper() not in RESERVED else f"[{name}]"
 
 
 def view_objects(catalogue: Catalogue) -> list[Object]:
@@ -114,14 +115,14 @@ def fake_table(rng: random.Random, catalogue: Catalogue, query: HouseQuery) -> s
 def near_miss_table(rng: random.Random, catalogue: Catalogue, query: HouseQuery) -> str | None:
     i = rng.randrange(len(query.tables))
     name = misspell(rng, query.tables[i].name)
-    return None if catalogue.ignoring_case(name) or not name.isidentifier() else _renamed_table(query, i, name)
+    return None if catalogue.ignoring_case(name) or catalogue.knows(name) or q(name) != name else _renamed_table(query, i, name)
 
 
 def misspelt_column(rng: random.Random, catalogue: Catalogue, query: HouseQuery) -> str | None:
     t, c = rng.choice(query.columns)
     wrong = misspell(rng, c)
     o = catalogue.objects[t]
-    if any(wrong.lower() == x.lower() for x in o.column_names) or not wrong.isidentifier():
+    if any(wrong.lower() == x.lower() for x in o.column_names) or q(wrong) != wrong:
         return None
     return query.text().replace(f"{t}.{q(c)}", f"{t}.{wrong}", 1)
 

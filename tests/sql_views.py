@@ -9,9 +9,7 @@ import random
 from dataclasses import dataclass, field
 
 from vgpt2.sql.catalogue import Catalogue, Object
-
-RESERVED = {"USER", "KEY", "PERCENT", "FILE", "PLAN", "ORDER", "GROUP", "RULE", "TRIGGER", "TABLE", "COLUMN", "DATABASE", "VIEW", "DESC"}
-RESERVED |= {"PROC", "SCHEMA", "PRIMARY", "PRINT", "READ", "PUBLIC", "CURRENT", "FROM", "TO", "END", "OPEN", "CLOSE", "DEFAULT", "INDEX", "OPTION"}
+from vgpt2.sql.parser.words import RESERVED
 
 
 @dataclass
