@@ -27,6 +27,7 @@ class Writer:
         self.rng = rng
         self.objects: list[Object] = [o for o in catalogue.objects.values() if len(o.columns) > 2]
         self.n = 0
+        self.windows = True  # window functions stand in the select list alone
 
     def chance(self, p: float) -> bool:
         return self.rng.random() < p
@@ -106,6 +107,7 @@ class Writer:
     ) -> tuple[str, list[str]]:  # fmt: skip
         """A SELECT and the names of its columns."""
         scope = Scope(outer=outer)
+        windows, self.windows = self.windows, True
         source = self.from_clause(scope, depth, extra or {})
         grouped = self.chance(0.25)
         items, columns, group_keys = self.items(scope, depth, width or self.rng.randint(1, 7), grouped)
@@ -121,6 +123,7 @@ class Writer:
             order = f"\nORDER BY {', '.join(self.order_key(scope, columns, depth) for _ in range(self.rng.randint(1, 3)))}"
             if self.chance(0.1) and "TOP" not in head:
                 order += " OFFSET 5 ROWS FETCH NEXT 10 ROWS ONLY"
+        self.windows = windows
         target = f"\nINTO {into}" if into else ""
         return f"{head}{items}{target}\nFROM {source}{where}{group}{order}", columns
 
@@ -236,6 +239,8 @@ class Writer:
         v = lambda: self.value(scope, depth, level + 1)  # noqa: E731
         choice = self.rng.randrange(20 if depth < 2 else 17)
         column = self.column(scope)
+        if choice in (12, 13) and not self.windows:
+            return column
         options = [
             lambda: self.pick("1", "'x'", "N'it''s'", "NULL", "1.5", "-1", "0x0F", "$1.50", "''", "GETDATE()", "@@SPID", "USER", "CURRENT_TIMESTAMP"),
             lambda: f"{v()} {self.pick('+', '-', '*', '/', '%')} {v()}",
@@ -271,10 +276,12 @@ class Writer:
         return f"{first}{open if close == ')' else ''} FROM {o.name} {alias} WHERE {other} = {self.column(scope)}{close}"
 
     def condition(self, scope: Scope, depth: int, tests: int | None = None) -> str:
+        windows, self.windows = self.windows, False
         parts = [self.test(scope, depth) for _ in range(tests or self.rng.randint(1, 4))]
         text = parts[0]
         for part in parts[1:]:
             text += f" {self.pick('AND', 'AND', 'OR')} {part}"
+        self.windows = windows
         return f"({text})" if self.chance(0.1) else text
 
     def test(self, scope: Scope, depth: int) -> str:

@@ -209,15 +209,15 @@ class _Companies:
         self._exported: dict[Bound, int | str | None] = {}
 
     def unfiltered(self, bound: Bound) -> tuple[Source, str] | None:
-        """The driving source and its company column, where nothing restricts it; the first source with a company drives."""
-        for source in bound.scope.sources:
-            column = self._column(source)
-            if column is not None:
-                term = (source, column)
-                around = {other for level in islice(bound.scope.chain(), 1, None) for other in level.sources}
-                correlated = any(other in around for other, _ in self._equalities.equal.members(term))
-                return None if correlated or self._equalities.is_restricted(term) else term
-        return None
+        """The driving source, the first of FROM, and its company column, where nothing restricts it; None too for one without a company."""
+        sources = bound.scope.sources
+        column = self._column(sources[0]) if sources else None
+        if column is None or (len(sources) == 1 and sources[0].object and sources[0].object.name in self._exempt):
+            return None
+        term = (sources[0], column)
+        around = {other for level in islice(bound.scope.chain(), 1, None) for other in level.sources}
+        correlated = any(other in around for other, _ in self._equalities.equal.members(term))
+        return None if correlated or self._equalities.is_restricted(term) else term
 
     def exported(self, bound: Bound) -> int | str | None:
         """Where an unfiltered company leaves the SELECT: the position of an output, or its name behind a star; None where it does not."""
@@ -239,7 +239,7 @@ class _Companies:
 
     def _column(self, source: Source) -> str | None:
         if source.object is not None:
-            return None if source.object.name in self._exempt else source.object.company_column
+            return source.object.company_column
         for select in source.selects:
             output = self.exported(select)
             if isinstance(output, str) and source.rowset.has(output):

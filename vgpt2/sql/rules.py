@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 from vgpt2.sql.binding import Binding, Problem, Source
 from vgpt2.sql.functions import function_problems
+from vgpt2.sql.grouping import grouping_problems
 from vgpt2.sql.keys import Equalities, incomplete_joins, missing_company_filters
 from vgpt2.sql.ruleset import RuleSet
 
@@ -48,7 +49,11 @@ def functions(b: Binding, rules: RuleSet) -> Iterator[Problem]:
     return function_problems(b)
 
 
-RULES: tuple[Rule, ...] = (missing_nolock, table_aliases, base_tables, key_rules, functions)
+def grouping(b: Binding, rules: RuleSet) -> Iterator[Problem]:
+    return grouping_problems(b)
+
+
+RULES: tuple[Rule, ...] = (missing_nolock, table_aliases, base_tables, key_rules, functions, grouping)
 
 
 def _read_objects(b: Binding) -> Iterator[Source]:

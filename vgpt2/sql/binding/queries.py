@@ -25,7 +25,12 @@ def bind_expression(b: Binding, node: Any, scope: Scope, ctes: Ctes) -> None:
         kind = type(node)
         if kind is n.Name:
             b.column(node, scope)
-        elif kind is n.Subquery or kind is n.Exists:
+        elif kind is n.Subquery:
+            result = bind_query(b, node.query, scope, ctes, nested=True)
+            if result.rowset.exact and len(result.rowset.outputs) != 1:
+                message = f"a sub-query in place of a value or list returns one column, this one {len(result.rowset.outputs)}"
+                b.problem("syntax", node.pos, "SELECT", message)
+        elif kind is n.Exists:
             bind_query(b, node.query, scope, ctes, nested=True)
         elif kind is n.Star:
             if node.qualifier is not None:
@@ -83,7 +88,7 @@ def bind_ctes(b: Binding, nodes: Sequence[n.Cte], ctes: Ctes) -> Ctes:
     known = dict(ctes)
     for cte in nodes:
         result = _bind_cte(b, cte, known)
-        known[cte.name] = Result(_named_rowset(b, result.rowset, cte.columns, cte.name, cte.pos), result.selects)
+        known[cte.name] = Result(named_rowset(b, result.rowset, cte.columns, cte.name, cte.pos), result.selects)
     return known
 
 
@@ -97,7 +102,7 @@ def _bind_cte(b: Binding, cte: n.Cte, known: dict[str, Result]) -> Result:
     return _with_branches(b, first, body.branches[1:], None, itself)
 
 
-def _named_rowset(b: Binding, rowset: Rowset, columns: Sequence[str] | None, name: str, pos: int) -> Rowset:
+def named_rowset(b: Binding, rowset: Rowset, columns: Sequence[str] | None, name: str, pos: int) -> Rowset:
     """The columns under a column list, or their own names, all of which a derived table or CTE must have."""
     if columns is not None:
         if rowset.exact and len(columns) != len(rowset.outputs):
@@ -107,6 +112,9 @@ def _named_rowset(b: Binding, rowset: Rowset, columns: Sequence[str] | None, nam
         if output is None:
             b.problem("syntax", pos, name, f"column {number} of '{name}' has no name; give it an alias")
             return Rowset(rowset.outputs, open=True)
+    if rowset.exact and len(rowset.index) < len(rowset.outputs):
+        twice = next(output for output in rowset.outputs if rowset.outputs.count(output) > 1)
+        b.problem("ambiguous_column", pos, twice or "", f"'{name}' has two columns called '{twice}'; rename one")
     return rowset
 
 
@@ -184,6 +192,7 @@ def _bind_order_by(b: Binding, query: n.Query, result: Result, outer: Scope | No
     outputs = result.rowset
     if isinstance(query.body, n.Select):
         scope = result.selects[-1].scope
+        result.selects[-1].order_by = query.order_by
     else:
         scope = Scope([Source("", query.pos, outputs)], outer)
     for item in query.order_by:
@@ -236,7 +245,7 @@ def _derived(b: Binding, node: n.Derived, left: list[Source], outer: Scope | Non
         result = Result(_rowset_of_values(b, node.body))
     else:
         result = bind_query(b, node.body, outer, ctes, nested=True)
-    rowset = _named_rowset(b, result.rowset, alias.columns, alias.name, alias.pos)
+    rowset = named_rowset(b, result.rowset, alias.columns, alias.name, alias.pos)
     return [Source(alias.name, alias.pos, rowset, selects=result.selects)]
 
 

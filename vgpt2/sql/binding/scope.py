@@ -91,6 +91,7 @@ class Bound:
     inner: list[n.Condition] = field(default_factory=list)  # ON of inner joins, which filter like WHERE
     outer: list[n.Condition] = field(default_factory=list)  # ON of outer joins
     outputs: list[tuple[str | None, n.Expression | n.Star]] = field(default_factory=list)
+    order_by: list[n.OrderItem] = field(default_factory=list)
 
 
 @dataclass(slots=True)

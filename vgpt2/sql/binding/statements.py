@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from vgpt2.sql.binding.queries import bind_ctes, bind_expression, bind_query, bind_source
+from vgpt2.sql.binding.queries import bind_ctes, bind_expression, bind_query, bind_source, named_rowset
 from vgpt2.sql.binding.scope import Rowset, Scope, Source
 from vgpt2.sql.binding.tables import Binding, Ctes, find_table
 from vgpt2.sql.catalogue import Catalogue
@@ -35,7 +35,7 @@ def _select(b: Binding, node: n.SelectStatement) -> None:
 
 def _view(b: Binding, node: n.ViewDefinition) -> None:
     result = bind_query(b, node.query, None, {}, nested=True)
-    b.tables[node.name.last] = Rowset(node.columns) if node.columns else result.rowset
+    b.tables[node.name.last] = named_rowset(b, result.rowset, node.columns, node.name.last, node.pos)
 
 
 def _table_definition(b: Binding, node: n.TableDefinition) -> None:

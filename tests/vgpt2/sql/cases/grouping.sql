@@ -1,0 +1,127 @@
+-- Aggregates, GROUP BY, DISTINCT: what parses and yet is refused.
+--! rules: names
+--! table T (A, B, C, Name, Amt, Mth)
+--! table U (A, X)
+
+SELECT A, SUM(Amt) AS S FROM T GROUP BY A
+--> clean
+
+SELECT A, B, SUM(Amt) AS S FROM T GROUP BY A
+--> syntax B
+
+SELECT T.A, COUNT(*) AS N FROM T
+--> syntax T.A
+
+SELECT COUNT(*) AS N, MAX(A) AS M, 1 AS One, 'x' AS X FROM T
+--> clean
+
+SELECT A + B AS S, COUNT(*) AS N FROM T GROUP BY A + B
+--> clean
+
+SELECT A + B + 1 AS S, COUNT(*) AS N FROM T GROUP BY A + B
+--> clean
+
+SELECT A - B AS S, COUNT(*) AS N FROM T GROUP BY A + B
+--> syntax A
+
+SELECT A + 1 AS S, COUNT(*) AS N FROM T GROUP BY A
+--> clean
+
+SELECT isnull(T.A, 0) AS S, COUNT(*) AS N FROM T GROUP BY ISNULL(A, 0)
+--> clean
+
+SELECT CASE WHEN A = 1 THEN 'x' ELSE 'y' END AS S, COUNT(*) AS N FROM T GROUP BY CASE WHEN A = 1 THEN 'x' ELSE 'y' END
+--> clean
+
+SELECT CASE WHEN A = 1 THEN 'x' ELSE 'y' END AS S, COUNT(*) AS N FROM T GROUP BY CASE WHEN A = 2 THEN 'x' ELSE 'y' END
+--> syntax A
+
+SELECT CONVERT(varchar(10), Mth, 101) AS S, COUNT(*) AS N FROM T GROUP BY convert(VARCHAR(10), T.Mth, 101)
+--> clean
+
+SELECT YEAR(Mth) AS Y, MONTH(Mth) AS M, SUM(Amt) AS S FROM T GROUP BY YEAR(Mth), MONTH(Mth)
+--> clean
+
+SELECT YEAR(Mth) AS Y, Mth, SUM(Amt) AS S FROM T GROUP BY YEAR(Mth)
+--> syntax Mth
+
+SELECT DATEPART(year, Mth) AS Y, SUM(Amt) AS S FROM T GROUP BY DATEPART(month, Mth)
+--> syntax Mth
+
+SELECT A, SUM(Amt) AS S FROM T GROUP BY A HAVING B > 1
+--> syntax B
+
+SELECT A FROM T HAVING COUNT(*) > 1
+--> syntax A
+
+SELECT A, SUM(Amt) OVER (PARTITION BY B) AS S FROM T
+--> clean
+
+SELECT A, SUM(SUM(Amt)) OVER (PARTITION BY A) AS S FROM T GROUP BY A
+--> clean
+
+SELECT A, SUM(SUM(Amt)) OVER (PARTITION BY B) AS S FROM T GROUP BY A
+--> syntax B
+
+SELECT A, (SELECT MAX(U.X) FROM U WHERE U.A = T.A) AS M, COUNT(*) AS N FROM T GROUP BY A
+--> clean
+
+SELECT T.A, u.N FROM T CROSS APPLY (SELECT COUNT(*) AS N FROM U WHERE U.A = T.A) u
+--> clean
+
+SELECT A, B, GROUPING(A) AS G, SUM(Amt) AS S FROM T GROUP BY ROLLUP (A, B)
+--> clean
+
+SELECT A, Name, SUM(Amt) AS S FROM T GROUP BY A, B WITH ROLLUP
+--> syntax Name
+
+SELECT @v = SUM(Amt), @w = MAX(A) FROM T
+--> clean
+
+SELECT A FROM T WHERE SUM(Amt) > 1
+--> syntax SUM
+
+SELECT A FROM T WHERE COUNT(*) > 1
+--> syntax COUNT
+
+SELECT A FROM T WHERE ROW_NUMBER() OVER (ORDER BY A) = 1
+--> syntax ROW_NUMBER
+
+SELECT SUM(MAX(Amt)) AS S FROM T
+--> syntax MAX
+
+SELECT A FROM T WHERE A = (SELECT MAX(U.A) FROM U)
+--> clean
+
+SELECT A FROM T WHERE A = (SELECT U.A, U.X FROM U)
+--> syntax SELECT
+
+SELECT A FROM T WHERE A IN (SELECT U.A, U.X FROM U)
+--> syntax SELECT
+
+SELECT A FROM T WHERE EXISTS (SELECT U.A, U.X FROM U)
+--> clean
+
+SELECT A FROM T WHERE A IN (SELECT * FROM U)
+--> clean
+
+SELECT d.A FROM (SELECT A, B AS A FROM T) d
+--> ambiguous_column A
+
+CREATE VIEW v AS SELECT A, COUNT(*) FROM T GROUP BY A
+--> syntax v
+
+CREATE VIEW v (A, N) AS SELECT A, COUNT(*) FROM T GROUP BY A
+--> clean
+
+SELECT DISTINCT A FROM T ORDER BY A
+--> clean
+
+SELECT DISTINCT T.A, B AS K FROM T ORDER BY K, A, T.A
+--> clean
+
+SELECT DISTINCT A FROM T ORDER BY B
+--> syntax B
+
+SELECT DISTINCT A + 1 AS S FROM T ORDER BY A + 1
+--> clean
