@@ -35,7 +35,11 @@ def _parser() -> argparse.ArgumentParser:
     for stage in STAGES:
         command = commands.add_parser(stage, help=f"make a {stage.upper()} set", allow_abbrev=False)
         command.add_argument("--out", type=Path, required=True, help="JSON lines file to write; its manifest is put beside it")
-        command.add_argument("--size", type=int, required=True, help="rows to make")
+        command.add_argument("--size", type=int, required=True, help="questions to make; an SFT row is a chat of several")
+        if stage == "sft":
+            command.add_argument(
+                "--recipe", choices=("thin", "wide"), default="thin", help="few kinds of question (default), or all of them"
+            )
         _common(command)
     suite = commands.add_parser("suite", help="make the held-out questions that judge a model", allow_abbrev=False)
     suite.add_argument("--out", type=Path, required=True, help=f"folder to write {SUITE_NAME}.jsonl into")
@@ -62,7 +66,8 @@ def _generate(args: argparse.Namespace) -> int:
         raise ValueError(f"--size: {args.size} rows cannot be made; give 1 or more")
     names = load_names(args.catalogue)
     if args.command == "sft":
-        rows = records.sft_rows(recipes.sft_questions(names, size=args.size, seed=args.seed, progress=_progress("sft")))
+        chats = recipes.sft_chats(names, recipe=args.recipe, size=args.size, seed=args.seed, progress=_progress("sft"))
+        rows = records.sft_rows(chats)
     else:
         side = recipes.preference_side(names)
         groups = recipes.pair_questions(names, size=args.size, seed=args.seed, purpose=args.command, progress=_progress(args.command))
@@ -71,7 +76,7 @@ def _generate(args: argparse.Namespace) -> int:
     if not rows:
         raise ValueError(f"{args.catalogue}: its {len(names.catalogue)} objects give no question; they need keys and descriptions")
     _write(args, args.out, rows, names.catalogue.fingerprint, {"stage": args.command, "wanted": args.size})
-    print(f"{args.out}: {len(rows)} of {args.size} rows; not audited yet")
+    print(f"{args.out}: {len(rows)} rows for {args.size} questions; not audited yet")
     return 0
 
 
@@ -91,7 +96,7 @@ def _write(args: argparse.Namespace, out: Path, rows: list[dict[str, object]], f
     from vgpt2.datagen import records
 
     options = [f"--catalogue {args.catalogue.resolve().name}", f"--out {args.out.resolve().name}"]
-    options += [f"--size {args.size}"] if "size" in args else []
+    options += [f"--{name} {getattr(args, name)}" for name in ("size", "recipe") if name in args]
     command = " ".join(["python -m vgpt2.datagen", args.command, *options, f"--seed {args.seed}"])
     out.parent.mkdir(parents=True, exist_ok=True)
     records.write(out, rows, {**about, "command": command, "seed": args.seed, "catalogue": fingerprint})

@@ -72,22 +72,26 @@ def token_counter(tokenizer: Path | None) -> Callable[[str], int]:
 
 
 def _audit_file(path: Path, context: Context, count: Callable[[str], int], *, exact: bool) -> FileAudit:
-    cases, dropped, mistakes = read_cases(path)
-    if not cases and not mistakes:
+    read = read_cases(path)
+    cases = read.cases
+    if not cases and not read.mistakes:
         raise ValueError(f"{path}: holds no row that can be learned from; an empty set cannot be audited")
     stages = sorted({case.stage for case in cases})
     mixed = (f"{path}: holds {' and '.join(stages)} rows; one file, one stage",) if len(stages) > 1 else ()
-    rows = len(cases) + dropped.total + len(mistakes)
-    note = ", ".join(f"{n} dropped: {reason}" for reason, n in dropped.counts.items())
-    outcomes = {"readable rows": Outcome(rows, (*mistakes, *mixed), note=note)}
+    note = ", ".join(f"{n} dropped: {reason}" for reason, n in read.dropped.counts.items())
+    outcomes = {"readable rows": Outcome(read.rows, (*read.mistakes, *mixed), note=note)}
     outcomes |= {name: rule(cases, context) for name, rule in RULES.items()}
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
-    return FileAudit(path, sha256, "/".join(stages), rows, outcomes, _figures(cases, context.names, count, exact))
+    return FileAudit(path, sha256, "/".join(stages), read.rows, outcomes, _figures(cases, context.names, count, exact))
 
 
 def _figures(cases: Sequence[Case], names: Names, count: Callable[[str], int], exact: bool) -> dict[str, str]:
     """Facts that no rule judges: token lengths, share of SQL, how much of the catalogue occurs."""
-    lengths = [count(case.prompt) + count(answer) for case in cases for answer in case.answers]
+    rows: dict[str, int] = {}  # the last answer of a chat has all that was said before it
+    for case in cases:
+        rows[case.where] = rows.get(case.where, 0) + sum(count(answer) for answer in case.answers)
+    asked = {case.where: len(case.answers) * count(case.prompt) if case.stage != "sft" else count(case.prompt) for case in cases}
+    lengths = [tokens + asked[where] for where, tokens in rows.items()]
     answers = [answer for case in cases for answer in case.answers]
     with_sql = sum(bool(sql_blocks(answer)) for answer in answers)
     text = "\n".join(text for case in cases for text in (case.prompt, *case.answers))
@@ -96,7 +100,7 @@ def _figures(cases: Sequence[Case], names: Names, count: Callable[[str], int], e
     figures = {"objects": f"{used} of {len(names.catalogue)} occur", "answers with SQL": f"{with_sql} of {len(answers)}"}
     if len(lengths) > 1:
         cuts = quantiles(lengths, n=20)
-        spread = f"in {len(lengths):,} sequences without chat template: median {cuts[9]:.0f}, 95 % {cuts[18]:.0f}, longest {max(lengths)}"
+        spread = f"in {len(lengths):,} rows without chat template: median {cuts[9]:.0f}, 95 % {cuts[18]:.0f}, longest {max(lengths)}"
         figures["tokens" if exact else "tokens, estimated"] = f"{sum(lengths):,} {spread}"
     return figures
 

@@ -1,6 +1,6 @@
 """Named corruptions of right answers: each makes exactly one defect, on the plan or on the verdict, never on the text.
 
-A fault on SQL is found again by the checks of `statements` under its code.
+A fault on SQL is found again by the checker, under its codes and no other.
 """
 
 from __future__ import annotations
@@ -11,13 +11,14 @@ from random import Random
 
 from vgpt2.datagen.fakes import borrowed_column, fake_column
 from vgpt2.datagen.plan import Join, Output, Query
-from vgpt2.datagen.questions import Question, Side
+from vgpt2.datagen.questions import Question
+from vgpt2.datagen.sides import Side
 
 
 @dataclass(frozen=True)
 class Fault:
     name: str
-    code: str
+    codes: tuple[str, ...]  # what the checker finds in its answers, in alphabetical order
     apply: Callable[[Query, Side, Random], Query | None]  # None where the query offers no place for it
 
 
@@ -63,13 +64,26 @@ def column_of_another_table(query: Query, side: Side, rng: Random) -> Query | No
     return _with_other_column(query, borrow, rng)
 
 
+def company_by_another_name(query: Query, side: Side, rng: Random) -> Query | None:
+    """The filter on whose rows are meant put on a company column of another module, or plain Co: `WHERE APTH.Co = 1`."""
+    table = side.catalogue.objects[query.source.table]
+    others = sorted({o.company_column for o in side.schema_objects() if o.company_column} - set(table.column_names))
+    places = [at for at, f in enumerate(query.filters) if f.column.column == table.company_column]
+    if not others or not places:
+        return None
+    name = "Co" if "Co" in others and rng.random() < 0.5 else rng.choice(others)
+    renamed = replace(query.filters[places[0]], column=replace(query.filters[places[0]].column, column=name))
+    return replace(query, filters=(*query.filters[: places[0]], renamed, *query.filters[places[0] + 1 :]))
+
+
 FAULTS = {
     fault.name: fault
     for fault in (
-        Fault("missing_nolock", "missing_nolock", missing_nolock),
-        Fault("incomplete_join", "incomplete_join", incomplete_join),
-        Fault("invented_column", "unknown_column", invented_column),
-        Fault("column_of_another_table", "unknown_column", column_of_another_table),
+        Fault("missing_nolock", ("missing_nolock",), missing_nolock),
+        Fault("incomplete_join", ("incomplete_join",), incomplete_join),
+        Fault("invented_column", ("unknown_column",), invented_column),
+        Fault("company_by_another_name", ("missing_company_filter", "unknown_column"), company_by_another_name),
+        Fault("column_of_another_table", ("unknown_column",), column_of_another_table),
     )
 }
 REFUSES_REAL, ACCEPTS_FAKE = "refuses_real", "accepts_fake"

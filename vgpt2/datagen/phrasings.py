@@ -1,8 +1,8 @@
 """The sentences of the questions: for each kind, those that training may use and those kept for suites.
 
 A template's id is its kind, 't' or 'h' (held out) and its number. Only append: an id names one sentence for ever, in data and in suites.
-Slots: {name} {list} for existence, {table} {column} {list} {gloss} for columns, and for SQL {columns} {more} {amount} {group} {rows}
-{others} {filters}, each already in words or in names. A question about SQL or about what a column holds follows its schema text.
+Slots: {name} for existence, {table} {column} {gloss} for columns, and for SQL {columns} {more} {amount} {group} {rows} {others} {filters},
+each already in words or in names. What a question is asked about (a list, a schema text) stands before it, once in a chat.
 """
 
 from __future__ import annotations
@@ -41,35 +41,35 @@ _TRAINING: dict[str, tuple[str, ...]] = {
         "What does {name} hold?",
     ),
     "exists_list": (
-        "Objects: {list}\nDoes {name} exist?",
-        "The database has these tables and views: {list}\nIs there one named {name}?",
-        "Tables and views: {list}\nCan I query {name}?",
-        "Known objects: {list}\nIs {name} one of them?",
-        "Objects: {list}\nIs {name} a real table or view?",
-        "Here is the object list: {list}\nDescribe {name}.",
-        "Tables and views: {list}\nMy query reads from {name}. Is that name right?",
-        "Known objects: {list}\nSomebody told me to use {name}. Does it exist?",
-        "Objects: {list}\nDo we have {name}?",
-        "Names in the database: {list}\nCheck {name} against them.",
-        "The database has these tables and views: {list}\nTell me whether {name} exists.",
-        "Names in the database: {list}\nWould FROM {name} be correct?",
-        "Here is the object list: {list}\nWhat about {name}?",
-        "Known objects: {list}\nIs it true that there is a table {name}?",
+        "Does {name} exist?",
+        "Is there one named {name}?",
+        "Can I query {name}?",
+        "Is {name} one of them?",
+        "Is {name} a real table or view?",
+        "Describe {name}.",
+        "My query reads from {name}. Is that name right?",
+        "Somebody told me to use {name}. Does it exist?",
+        "Do we have {name}?",
+        "Check {name} against them.",
+        "Tell me whether {name} exists.",
+        "Would FROM {name} be correct?",
+        "What about {name}?",
+        "Is it true that there is a table {name}?",
     ),
     "has_column": (
-        "Table {table} has the columns {list}\nDoes {table} have a column {column}?",
-        "Columns of {table}: {list}\nIs there a column named {column}?",
-        "Columns of {table}: {list}\nCan I select {column} from {table}?",
-        "{table} ({list})\nDoes the column {column} exist in {table}?",
-        "Table {table} has the columns {list}\nIs {column} one of them?",
-        "Columns of {table}: {list}\nMy query uses {table}.{column}. Is that right?",
-        "{table} ({list})\nTell me whether {table} holds {column}.",
-        "Columns of {table}: {list}\nI need {column}. Does {table} have it?",
-        "{table} ({list})\nIs SELECT {table}.{column} correct?",
-        "Table {table} has the columns {list}\nCheck the column name {column} for me.",
-        "{table} ({list})\nWhat does {column} of {table} hold?",
-        "Columns of {table}: {list}\nDescribe {table}.{column}.",
-        "{table} ({list})\nCan I filter {table} by {column}?",
+        "Does {table} have a column {column}?",
+        "Is there a column named {column}?",
+        "Can I select {column} from {table}?",
+        "Does the column {column} exist in {table}?",
+        "Is {column} one of them?",
+        "My query uses {table}.{column}. Is that right?",
+        "Tell me whether {table} holds {column}.",
+        "I need {column}. Does {table} have it?",
+        "Is SELECT {table}.{column} correct?",
+        "Check the column name {column} for me.",
+        "What does {column} of {table} hold?",
+        "Describe {table}.{column}.",
+        "Can I filter {table} by {column}?",
     ),
     "which_column": (
         "Which column of {table} holds the {gloss}?",
@@ -150,26 +150,26 @@ _HELD_OUT: dict[str, tuple[str, ...]] = {
         "My query uses {name}. Did I spell an existing object?",
         "Is {name} part of the schema?",
         "Explain what {name} is for.",
-        "Will SQL Server find an object called {name}?",
+        "Will a query find an object called {name}?",
         "Have you ever seen {name} in this system?",
         "I was told to start from {name}. Good idea?",
     ),
     "exists_list": (
-        "We have: {list}\nCould {name} be used in a query?",
-        "Available objects are {list}\nPlease verify {name}.",
-        "Schema contents: {list}\nWill SQL Server find {name}?",
-        "Available objects are {list}\nIs {name} among these?",
-        "We have: {list}\nA report refers to {name}. Did they get that right?",
-        "Schema contents: {list}\nExplain what {name} is.",
-        "Available objects are {list}\nHow sure are we that {name} is there?",
+        "Could {name} be used in a query?",
+        "Please verify {name}.",
+        "Will a query find {name}?",
+        "Is {name} among these?",
+        "A report refers to {name}. Did they get that right?",
+        "Explain what {name} is.",
+        "How sure are we that {name} is there?",
     ),
     "has_column": (
-        "Fields in {table}: {list}\nWould {table}.{column} run?",
-        "Fields in {table}: {list}\nCould I sort {table} by {column}?",
-        "Here is {table}: {list}\nVerify {column} please.",
-        "Here is {table}: {list}\nSomebody wrote {column} in a query on {table}. Fine?",
-        "Fields in {table}: {list}\nLook for {column} in {table}.",
-        "Here is {table}: {list}\nIs there anything called {column} in it?",
+        "Would {table}.{column} run?",
+        "Could I sort {table} by {column}?",
+        "Verify {column} please.",
+        "Somebody wrote {column} in a query on {table}. Fine?",
+        "Look for {column} in {table}.",
+        "Is there anything called {column} in it?",
     ),
     "which_column": (
         "If I want the {gloss}, what do I read from {table}?",
@@ -212,6 +212,23 @@ _HELD_OUT: dict[str, tuple[str, ...]] = {
         "Please prepare {columns} of {rows} and, per row, {more} of {others}, matching {filters}.",
     ),
 }
+
+# Lines that hold the objects of a database, or the columns of a table, before the questions: (for training, for suites).
+OBJECT_LISTS = (
+    (
+        "Objects: {list}",
+        "Tables and views: {list}",
+        "Known objects: {list}",
+        "Names in the database: {list}",
+        "Here is the object list: {list}",
+        "The database has these tables and views: {list}",
+    ),
+    ("We have: {list}", "Available objects are {list}", "Schema contents: {list}"),
+)
+COLUMN_LISTS = (
+    ("Columns of {table}: {list}", "{table} ({list})", "Table {table} has the columns {list}"),
+    ("Fields in {table}: {list}", "Here is {table}: {list}"),
+)
 
 TRAINING = {kind: _numbered(kind, "t", sentences) for kind, sentences in _TRAINING.items()}
 HELD_OUT = {kind: _numbered(kind, "h", sentences) for kind, sentences in _HELD_OUT.items()}

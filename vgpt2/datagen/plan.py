@@ -5,10 +5,7 @@ Knows no catalogue: whoever builds a `Query` vouches for its names. Faults are m
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
-
-ABSENT = re.compile(r"\bNo column of (?P<table>\w+) holds the (?P<what>[^.\n]+)\.")  # what `nothing_holds` says
 
 
 @dataclass(frozen=True)
@@ -77,15 +74,6 @@ def render_sql(query: Query) -> str:
     if query.group_by:
         lines.append("GROUP BY " + ", ".join(str(column) for column in query.group_by))
     return "\n".join(lines)
-
-
-def nothing_holds(table: str, what: str) -> str:
-    """The honest answer to a question for data that a table does not hold."""
-    return f"No column of {table} holds the {what}."
-
-
-def fenced(sql: str) -> str:
-    return f"```sql\n{sql}\n```"
 
 
 def expectation(query: Query) -> dict[str, object]:

@@ -1,58 +1,66 @@
-"""How many questions of which kind a set holds, and the drawing of them: shares, templates and the balance of real and unreal names."""
+"""How many questions of which kind a set holds, and the drawing of them: shares, templates, chats, the balance of real and unreal names."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
+from dataclasses import dataclass
 from random import Random
 from typing import TypeVar
 
+from vgpt2.datagen.drafts import JOIN, ONE_TABLE
 from vgpt2.datagen.names import Names
 from vgpt2.datagen.phrasings import EXISTENCE_KINDS, HELD_OUT, TRAINING, Template
-from vgpt2.datagen.questions import Maker, Question, Side, exists_list, exists_memory, has_column, which_column
+from vgpt2.datagen.questions import Chat, ChatMaker, Question, Slot, columns_chat, list_chat, memory_chat
+from vgpt2.datagen.schema_questions import schema_chat
+from vgpt2.datagen.sides import Side
 from vgpt2.datagen.similarity import masked
-from vgpt2.datagen.sql_questions import DRAFTS, sql_question
 
-MAKERS: dict[str, Maker] = {
-    "exists_memory": exists_memory,
-    "exists_list": exists_list,
-    "has_column": has_column,
-    "which_column": which_column,
-    **{kind: partial(sql_question, kind) for kind in DRAFTS},
-}
-GROUPS = {"has_column": "columns", "which_column": "columns", **dict.fromkeys(DRAFTS, "sql_schema")}  # of a kind; else the kind itself
 
-SFT_SHARES = {
-    "exists_memory": 0.28,
-    "exists_list": 0.18,
-    "has_column": 0.11,
-    "which_column": 0.08,
-    "sql_select": 0.11,
-    "sql_count": 0.08,
-    "sql_total": 0.08,
-    "sql_join": 0.08,
+@dataclass(frozen=True)
+class Room:
+    """Kinds of question that share a context, and how many of them make a chat: the context's tokens serve all."""
+
+    kinds: tuple[str, ...]
+    make: ChatMaker
+    turns: int
+
+
+ROOMS = {
+    "exists_memory": Room(("exists_memory",), memory_chat, 4),
+    "exists_list": Room(("exists_list",), list_chat, 5),
+    "columns": Room(("has_column",), columns_chat, 4),
+    "schema": Room((*ONE_TABLE, JOIN), schema_chat, 3),
 }
-# Of the pairs, by the defect that the rejected answers have and the kinds of question it is made on.
+ROOM_OF = {kind: name for name, room in ROOMS.items() for kind in room.kinds}
+
+# Shares of the questions by kind. Thin: few kinds, for small models and small sets. Wide: all of them.
+SFT_RECIPES: dict[str, dict[str, float]] = {
+    "thin": {"exists_memory": 20, "exists_list": 26, "has_column": 16, "which_column": 8, "sql_select": 20, "sql_join": 10},
+    "wide": {
+        "exists_memory": 16,
+        "exists_list": 16,
+        "has_column": 12,
+        "which_column": 10,
+        "sql_select": 18,
+        "sql_count": 8,
+        "sql_total": 8,
+        "sql_join": 12,
+    },
+}
+# Of the pairs, by the defect that the rejected answers have and the kind of question it is made on.
 PAIR_SHARES: dict[tuple[str, str], float] = {
-    ("verdict", "exists_memory"): 0.26,
-    ("verdict", "exists_list"): 0.16,
-    ("verdict", "has_column"): 0.10,
-    ("invented_column", "sql_select"): 0.09,
-    ("column_of_another_table", "sql_select"): 0.08,
-    ("missing_nolock", "sql_select"): 0.08,
-    ("missing_nolock", "sql_join"): 0.08,
-    ("incomplete_join", "sql_join"): 0.15,
+    ("verdict", "exists_memory"): 26,
+    ("verdict", "exists_list"): 16,
+    ("verdict", "has_column"): 10,
+    ("invented_column", "sql_select"): 7,
+    ("column_of_another_table", "sql_select"): 5,
+    ("company_by_another_name", "sql_select"): 5,
+    ("missing_nolock", "sql_select"): 8,
+    ("missing_nolock", "sql_join"): 8,
+    ("incomplete_join", "sql_join"): 15,
 }
-SUITE_SIZES = {
-    "sql_select": 12,
-    "sql_count": 6,
-    "sql_total": 4,
-    "sql_join": 8,
-    "exists_list": 40,
-    "exists_memory": 40,
-    "has_column": 14,
-    "which_column": 6,
-}
+SUITE_SIZES = {"sql_select": 20, "sql_join": 10, "exists_list": 40, "exists_memory": 40, "has_column": 14, "which_column": 6}
 _ABSENT_SHARE = 0.125  # of the questions that take a name without asking whether it is real
 _DRAWS = 60
 
@@ -73,15 +81,19 @@ def suite_side(names: Names) -> Side:
     return Side(names, split="suite", held_out=True)
 
 
-def sft_questions(names: Names, *, size: int, seed: int, progress: Progress) -> list[Question]:
-    """Training questions in a seeded order; fewer than `size` where a catalogue has too little for a kind."""
-    side, seen = training_side(names), set[str]()
-    questions = []
-    for kind, count in apportioned(SFT_SHARES, size).items():
-        slots = balanced_slots(kind, TRAINING[kind], count, Random(f"{seed}/sft/slots/{kind}"), absent_share=_ABSENT_SHARE)
-        questions += draw(side, kind, slots, purpose=f"{seed}/sft", seen=seen, progress=progress)
-    Random(f"{seed}/sft/order").shuffle(questions)
-    return questions
+def sft_chats(names: Names, *, recipe: str, size: int, seed: int, progress: Progress) -> list[Chat]:
+    """About `size` training questions as chats in a seeded order; fewer where a catalogue has too little for a kind."""
+    side, seen, chats = training_side(names), set[str](), list[Chat]()
+    counts = apportioned(SFT_RECIPES[recipe], size)
+    for name, room in ROOMS.items():
+        rng = Random(f"{seed}/sft/slots/{name}")
+        kinds = {kind: counts[kind] for kind in room.kinds if kind in counts}
+        slots = [slot for kind in kinds for slot in balanced_slots(kind, TRAINING[kind], kinds[kind], rng, absent_share=_ABSENT_SHARE)]
+        rng.shuffle(slots)
+        groups = [slots[at : at + room.turns] for at in range(0, len(slots), room.turns)]
+        chats += evened(draw(side, room, groups, purpose=f"{seed}/sft/{name}", seen=seen, progress=progress))
+    Random(f"{seed}/sft/order").shuffle(chats)
+    return chats
 
 
 def pair_questions(names: Names, *, size: int, seed: int, purpose: str, progress: Progress) -> list[tuple[str, list[Question]]]:
@@ -89,18 +101,18 @@ def pair_questions(names: Names, *, size: int, seed: int, purpose: str, progress
     side, seen = preference_side(names), set[str]()
     groups = []
     for (defect, kind), count in apportioned(PAIR_SHARES, size).items():
-        slots = balanced_slots(kind, TRAINING[kind], count, Random(f"{seed}/{purpose}/slots/{defect}/{kind}"), absent_share=0.0)
-        groups.append((defect, draw(side, kind, slots, purpose=f"{seed}/{purpose}/{defect}", seen=seen, progress=progress)))
+        rng = Random(f"{seed}/{purpose}/slots/{defect}/{kind}")
+        slots = balanced_slots(kind, TRAINING[kind], count, rng, absent_share=0.0)
+        groups.append((defect, _singles(side, kind, slots, purpose=f"{seed}/{purpose}/{defect}/{kind}", seen=seen, progress=progress)))
     return groups
 
 
 def suite_questions(names: Names, *, seed: int, progress: Progress) -> list[Question]:
     """Questions with held-out phrasings about held-out objects and names, in the order of their kinds."""
-    side, seen = suite_side(names), set[str]()
-    questions = []
+    side, seen, questions = suite_side(names), set[str](), list[Question]()
     for kind, count in SUITE_SIZES.items():
         slots = balanced_slots(kind, HELD_OUT[kind], count, Random(f"{seed}/suite/slots/{kind}"), absent_share=0.0)
-        questions += draw(side, kind, slots, purpose=f"{seed}/suite", seen=seen, progress=progress)
+        questions += _singles(side, kind, slots, purpose=f"{seed}/suite/{kind}", seen=seen, progress=progress)
     return questions
 
 
@@ -115,9 +127,6 @@ def apportioned(shares: Mapping[K, float], size: int) -> dict[K, int]:
     return counts
 
 
-Slot = tuple[Template, bool]  # the sentence, and whether the name it asks about shall be real
-
-
 def balanced_slots(kind: str, templates: Sequence[Template], count: int, rng: Random, *, absent_share: float) -> list[Slot]:
     """Slots for `count` questions, templates used equally often.
 
@@ -126,40 +135,53 @@ def balanced_slots(kind: str, templates: Sequence[Template], count: int, rng: Ra
     """
     order = rng.sample(list(templates), len(templates))
     if kind in EXISTENCE_KINDS:
-        return [(order[i % len(order)], real) for i in range(count // 2) for real in (True, False)]
+        return [Slot(kind, order[i % len(order)], real) for i in range(count // 2) for real in (True, False)]
     slots: list[Slot] = []
     for i, template in enumerate(order):
         uses = len(range(i, count, len(order)))
-        due = round(absent_share * (len(slots) + uses)) - sum(not real for _, real in slots)
+        due = round(absent_share * (len(slots) + uses)) - sum(not slot.real for slot in slots)
         least, most = (1, uses // 5) if absent_share and uses >= 5 else (0, 1 if absent_share else 0)
         absent = min(max(due, least), most, uses)
-        slots += [(template, j >= absent) for j in range(uses)]
+        slots += [Slot(kind, template, j >= absent) for j in range(uses)]
     return slots
 
 
-def draw(side: Side, kind: str, slots: Sequence[Slot], *, purpose: str, seen: set[str], progress: Progress) -> list[Question]:
-    """One question a slot, no two alike but for numbers; names asked from memory differ while there are names left.
-
-    A slot that nothing fits stays empty; about existence its other half goes too, so that real and unreal names remain even.
-    """
+def draw(side: Side, room: Room, groups: Sequence[Sequence[Slot]], *, purpose: str, seen: set[str], progress: Progress) -> list[Chat]:
+    """One chat a group of slots, no two questions alike but for numbers; a group that nothing fits is left out."""
     asked: set[str] = set()
-    drawn: list[Question | None] = []
-    for index in progress(range(len(slots))):
-        template, real = slots[index]
-        rng = Random(f"{purpose}/{kind}/{index}")
-        best: Question | None = None
+    chats: list[Chat] = []
+    for index in progress(range(len(groups))):
+        rng = Random(f"{purpose}/{index}")
         for _ in range(_DRAWS):
-            question = MAKERS[kind](side, template, real, rng)
-            if question is None or masked(question.prompt) in seen:
-                continue
-            best = question
-            if kind != "exists_memory" or (question.subject and question.subject.name not in asked):
+            chat = room.make(side, groups[index], asked, rng)
+            prompts = {masked(question.prompt) for question in chat or ()}
+            if chat and len(prompts) == len(chat) and not prompts & seen:
+                seen |= prompts
+                asked |= {question.subject.name for question in chat if question.subject}
+                chats.append(chat)
                 break
-        if best is not None:
-            seen.add(masked(best.prompt))
-            asked.add(best.subject.name if best.subject else "")
-        drawn.append(best)
-    if kind in EXISTENCE_KINDS:
-        halves = zip(drawn[::2], drawn[1::2], strict=True)
-        return [q for pair in halves if None not in pair for q in pair if q is not None]
-    return [q for q in drawn if q is not None]
+    return chats
+
+
+def evened(chats: Sequence[Chat]) -> list[Chat]:
+    """The chats without the last questions of a template that asks whether a name is real, where one half has more of them."""
+    counts = Counter((q.template, q.subject.is_real) for chat in chats for q in chat if q.subject and q.kind in EXISTENCE_KINDS)
+    surplus = {(template, real): n - counts[template, not real] for (template, real), n in counts.items()}
+    kept = []
+    for chat in reversed(chats):
+        rest = []
+        for q in chat:
+            key = (q.template, q.subject.is_real) if q.subject and q.kind in EXISTENCE_KINDS else None
+            if key and surplus[key] > 0:
+                surplus[key] -= 1
+            else:
+                rest.append(q)
+        if rest:
+            kept.append(rest)
+    return kept[::-1]
+
+
+def _singles(side: Side, kind: str, slots: Sequence[Slot], *, purpose: str, seen: set[str], progress: Progress) -> list[Question]:
+    room = ROOMS[ROOM_OF[kind]]
+    chats = draw(side, room, [[slot] for slot in slots], purpose=purpose, seen=seen, progress=progress)
+    return [question for chat in evened(chats) for question in chat]

@@ -11,21 +11,31 @@ from random import Random
 from typing import Any
 
 from vgpt2 import atomic
+from vgpt2.datagen.answers import fenced
 from vgpt2.datagen.faults import FAULTS, wrong_verdict
-from vgpt2.datagen.plan import fenced, render_sql
-from vgpt2.datagen.questions import Question, Side
-from vgpt2.datagen.recipes import GROUPS
+from vgpt2.datagen.plan import render_sql
+from vgpt2.datagen.questions import Chat, Question
+from vgpt2.datagen.recipes import ROOM_OF
+from vgpt2.datagen.sides import Side
 
 SOURCE = "catalogue"
+SUITE_GROUPS = {kind: "columns" if kind.endswith("_column") else "sql_schema" if kind.startswith("sql_") else kind for kind in ROOM_OF}
 Row = dict[str, Any]
 
 
-def sft_rows(questions: Sequence[Question]) -> list[Row]:
-    """Chat rows without a system message: the training config holds the one system prompt."""
+def sft_rows(chats: Sequence[Chat]) -> list[Row]:
+    """Chat rows, every answer supervised, without a system message: the training config holds the one system prompt.
+
+    The context stands in the first question only; `template` lists one id an answer.
+    """
     rows = []
-    for index, q in enumerate(questions):
-        answer = {"role": "assistant", "content": q.answer}
-        rows.append({**_about("sft", index, q), "messages": [_user(q), answer]})
+    for index, chat in enumerate(chats):
+        messages = []
+        for turn, q in enumerate(chat):
+            messages += [{"role": "user", "content": q.ask if turn else q.prompt}, {"role": "assistant", "content": q.answer}]
+        objects = list(dict.fromkeys(name for q in chat for name in q.objects))
+        about = {"id": f"sft-{index:05d}", "category": ROOM_OF[chat[0].kind], "source": SOURCE, "template": [q.template for q in chat]}
+        rows.append({**about, "objects": objects, "messages": messages})
     return rows
 
 
@@ -57,7 +67,7 @@ def suite_rows(questions: Sequence[Question]) -> list[Row]:
     rows = []
     for index, q in enumerate(questions):
         scored = "sql" if q.query else "exists" if q.subject else "column"
-        about = {"id": f"{q.kind}-{index:03d}", "group": GROUPS.get(q.kind, q.kind), "kind": scored}
+        about = {"id": f"{q.kind}-{index:03d}", "group": SUITE_GROUPS[q.kind], "kind": scored}
         rows.append({**about, "template": q.template, "objects": list(q.objects), "messages": [_user(q)], "expect": q.expect})
     return rows
 
@@ -67,7 +77,9 @@ def write(path: Path, rows: Sequence[Row], manifest: Row) -> None:
     data = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
     manifest_path(path).unlink(missing_ok=True)
     atomic.write_bytes(path, data)
-    counts = {"rows": len(rows), "by_category": _counted(rows, "category", "group"), "by_template": _counted(rows, "template")}
+    categories = [str(row.get("category") or row.get("group")) for row in rows]
+    templates = [template for row in rows for template in _each(row.get("template"))]
+    counts = {"rows": len(rows), "questions": len(templates), "by_category": _counted(categories), "by_template": _counted(templates)}
     write_manifest(path, {**manifest, "sha256": hashlib.sha256(data).hexdigest(), **counts, "audit": None})
 
 
@@ -94,7 +106,7 @@ def _with_wrong_answers(groups: Sequence[tuple[str, Sequence[Question]]], side: 
 
 
 def _about(stage: str, index: int, q: Question) -> Row:
-    category = GROUPS.get(q.kind, q.kind)
+    category = ROOM_OF[q.kind]
     return {"id": f"{stage}-{index:05d}", "category": category, "source": SOURCE, "template": q.template, "objects": list(q.objects)}
 
 
@@ -102,7 +114,9 @@ def _user(q: Question) -> dict[str, str]:
     return {"role": "user", "content": q.prompt}
 
 
-def _counted(rows: Sequence[Row], *fields: str) -> dict[str, int]:
-    """How often each value of the first field that a row has occurs, by value."""
-    counts = Counter(str(next((row[f] for f in fields if f in row), None)) for row in rows)
-    return dict(sorted(counts.items()))
+def _each(templates: str | list[str] | None) -> list[str]:
+    return [templates] if isinstance(templates, str) else list(templates or ())
+
+
+def _counted(values: Sequence[str]) -> dict[str, int]:
+    return dict(sorted(Counter(values).items()))

@@ -6,20 +6,16 @@ SQL is judged by the checker, prose by its claims and by looking up every word t
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from functools import lru_cache
 
+from vgpt2.datagen.answers import ABSENT, NEAREST
 from vgpt2.datagen.names import Names
-from vgpt2.datagen.plan import ABSENT
 from vgpt2.sql.checker import check
 from vgpt2.sql.extract import Claim, claims, prose, sql_blocks
 from vgpt2.sql.findings import Finding
 
 UNREAL = frozenset({"unknown_table", "unknown_column", "unknown_qualifier", "case"})
 _IDENTIFIER = re.compile(r"(?<![\w.@#])[A-Za-z_][\w#$]*(?:\.[A-Za-z_][\w#$]*)?")
-_INSTEAD = re.compile(r"\buse ([A-Za-z_][\w#$.]*) instead\b")
-_JOIN = re.compile(r"^JOIN \w+(?: WITH \(NOLOCK\))? ON (?P<on>.+)$", re.MULTILINE)
-_PAIR = re.compile(r"(\w+)\.(\w+) = (\w+)\.(\w+)")
 
 
 @lru_cache(maxsize=4096)
@@ -29,7 +25,7 @@ def said(answer: str) -> tuple[Claim, ...]:
 
 def alternatives(answer: str) -> set[str]:
     """Names the answer gives in place of one that is not there."""
-    return {claim.name for claim in said(answer) if claim.kind == "use_instead"} | set(_INSTEAD.findall(prose(answer)))
+    return {claim.name for claim in said(answer) if claim.kind == "use_instead"} | set(NEAREST.findall(prose(answer)))
 
 
 def denies(answer: str) -> bool:
@@ -38,21 +34,8 @@ def denies(answer: str) -> bool:
 
 
 def findings(answer: str, names: Names) -> list[Finding]:
-    """Errors of the checker in the answer's SQL, and joins that leave out a part of a key."""
-    return [f for sql in sql_blocks(answer) for f in (*check(sql, names.catalogue), *partial_joins(sql, names)) if f.severity == "error"]
-
-
-def partial_joins(sql: str, names: Names) -> Iterator[Finding]:
-    """Joins of the house's form whose conditions hold a part, but not the whole, of a key between the two tables."""
-    for join in _JOIN.finditer(sql):
-        pairs = {frozenset({(a, x), (b, y)}) for a, x, b, y in _PAIR.findall(join["on"])}
-        tables = sorted({table for pair in pairs for table, _ in pair})
-        if len(tables) != 2:
-            continue
-        keys = [{frozenset({(k.from_object, c), (k.to_object, p)}) for c, p in k.pairs} for k in names.catalogue.joins(*tables)]
-        if keys and not any(key <= pairs for key in keys):
-            line = sql.count("\n", 0, join.start()) + 1
-            yield Finding("incomplete_join", "error", tables[1], line, 1, f"{tables[0]} and {tables[1]} are joined on a part of their key")
+    """Errors of the checker in the answer's SQL."""
+    return [f for sql in sql_blocks(answer) for f in check(sql, names.catalogue) if f.severity == "error"]
 
 
 def unreal_names(answer: str, names: Names, words: frozenset[str]) -> list[str]:

@@ -29,7 +29,7 @@ def rows(core):
     side = recipes.preference_side(core)
     pairs = {s: recipes.pair_questions(core, size=200, seed=5, purpose=s, progress=plain) for s in ("dpo", "kto")}
     return {
-        "sft": records.sft_rows(recipes.sft_questions(core, size=600, seed=5, progress=plain)),
+        "sft": records.sft_rows(recipes.sft_chats(core, recipe="thin", size=600, seed=5, progress=plain)),
         "dpo": records.dpo_rows(pairs["dpo"], side, seed=5),
         "kto": records.kto_rows(pairs["kto"], side, seed=5),
     }
@@ -64,7 +64,8 @@ def test_a_generated_set_passes_and_its_manifest_proves_it(tmp_path, rows, suite
     verdict = json.loads(manifest_path(tmp_path / "set.jsonl").read_text(encoding="utf-8"))["audit"]
     assert verdict["passed"]
     assert verdict["sha256"] == result.files[0].sha256
-    assert result.files[0].outcomes["leaks from suites"].checked == len(rows[stage])
+    answers = sum(len(row["messages"]) // 2 if stage == "sft" else 1 for row in rows[stage])
+    assert result.files[0].outcomes["leaks from suites"].checked == answers
 
 
 GOOD = "SELECT APTH.APRef\nFROM APTH WITH (NOLOCK)\nWHERE APTH.APCo = 1"

@@ -26,7 +26,7 @@ def test_the_manifest_repeats_the_command_without_the_machine(tmp_path):
     out = tmp_path / "sft.jsonl"
     main(["sft", *CORE, "--out", str(out), "--size", "30", "--seed", "4"])
     manifest = json.loads(manifest_path(out).read_text(encoding="utf-8"))
-    assert manifest["command"] == "python -m vgpt2.datagen sft --catalogue vista-core --out sft.jsonl --size 30 --seed 4"
+    assert manifest["command"] == "python -m vgpt2.datagen sft --catalogue vista-core --out sft.jsonl --size 30 --recipe thin --seed 4"
     assert str(tmp_path) not in manifest_path(out).read_text(encoding="utf-8")
 
 

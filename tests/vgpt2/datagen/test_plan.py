@@ -1,4 +1,4 @@
-from vgpt2.datagen.plan import ABSENT, ColumnRef, Filter, Join, Output, Query, Source, expectation, nothing_holds, render_sql
+from vgpt2.datagen.plan import ColumnRef, Filter, Join, Output, Query, Source, expectation, render_sql
 
 TOTAL, VENDOR = ColumnRef("APTH", "InvTotal"), ColumnRef("APTH", "Vendor")
 COMPANY = Filter(ColumnRef("APTH", "APCo"), "=", "1")
@@ -27,9 +27,3 @@ def test_what_a_suite_expects_is_the_query_as_plain_data():
     assert expect["columns"] == ["APTH.InvTotal"]
     assert expect["joins"] == [[["APTL.APCo", "APTH.APCo"], ["APTL.Mth", "APTH.Mth"]]]
     assert expect["filters"] == [["APTH.APCo", "=", "1"]]
-
-
-def test_the_sentence_for_absent_data_is_recognised():
-    found = ABSENT.search(nothing_holds("APTH", "hourly rate"))
-    assert found is not None
-    assert found.groupdict() == {"table": "APTH", "what": "hourly rate"}

@@ -14,7 +14,7 @@ def plain(rows):
 def written(tmp_path, names, stage, size=120):
     side = recipes.preference_side(names)
     if stage == "sft":
-        rows = records.sft_rows(recipes.sft_questions(names, size=size, seed=3, progress=plain))
+        rows = records.sft_rows(recipes.sft_chats(names, recipe="thin", size=size, seed=3, progress=plain))
     else:
         groups = recipes.pair_questions(names, size=size, seed=3, purpose=stage, progress=plain)
         rows = (records.dpo_rows if stage == "dpo" else records.kto_rows)(groups, side, seed=3)
@@ -28,7 +28,7 @@ def test_the_trainer_reads_every_row_of_every_layout(core, tmp_path):
         path, rows = written(tmp_path, core, stage)
         found, dropped = dataset.read([path], kind=stage)
         assert (len(found), dropped.total) == (len(rows), 0)
-        assert {r.meta["category"] for r in found} == {"exists_memory", "exists_list", "columns", "sql_schema"}
+        assert {r.meta["category"] for r in found} == {"exists_memory", "exists_list", "columns", "schema"}
         assert not any(turn["role"] == "system" for r in found for turn in r.prompt)
 
 
@@ -37,6 +37,15 @@ def test_each_row_says_where_it_comes_from(core, tmp_path):
     assert all({"id", "category", "source", "template", "objects", "messages"} == set(row) for row in rows)
     assert len({row["id"] for row in rows}) == len(rows)
     assert all(row["objects"] for row in rows)
+
+
+def test_a_chat_shows_its_context_once_and_names_a_template_an_answer(core, tmp_path):
+    _, rows = written(tmp_path, core, "sft")
+    for row in rows:
+        roles = [m["role"] for m in row["messages"]]
+        assert roles == ["user", "assistant"] * len(row["template"])
+        contexts = [m for m in row["messages"][2::2] if "\n" in m["content"]]
+        assert not contexts
 
 
 def test_the_manifest_counts_the_rows_and_knows_their_hash(core, tmp_path):
