@@ -8,7 +8,7 @@ import json
 import re
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +27,7 @@ A second call goes on where an interrupted one stopped; remove the folder to sta
 """
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,31}")
 ANSWERS, GENERATION = "answers.jsonl", "generation.json"
-LINE_EVERY_S = 60
+LINE_EVERY_S, BAR_EVERY_S = 60, 0.5
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -128,6 +128,7 @@ def generated(args: argparse.Namespace, chosen: "Sequence[Suite]", items: "Seque
     checkpoint.resolve(source)  # a wrong folder is answered before torch is imported
     from vgpt2.loading import load
 
+    print(f"loading {source}", file=sys.stderr, flush=True)
     loaded = load(source, adapter=args.adapter, system=args.system, dtype=args.dtype, device=args.device)
     decoding = f"greedy, at most {args.max_new_tokens} new tokens"
     generation = {**loaded.fingerprints, "dtype": loaded.dtype, "decoding": decoding, "vgpt2": __version__}
@@ -145,46 +146,65 @@ def generated(args: argparse.Namespace, chosen: "Sequence[Suite]", items: "Seque
     todo = [item for item in items if item.id not in answers]
     if len(todo) < len(items):
         print(f"{len(items) - len(todo)} of {len(items)} answers are in {path} already", file=sys.stderr)
+    progress = Progress(len(todo))
     with path.open("a", encoding="utf-8") as file:
-        for item, text in with_progress(answer_all(loaded, todo, args), len(todo)):
+        for item, text in answer_all(loaded, todo, args, progress):
             answers[item.id] = text
             file.write(json.dumps({"id": item.id, "answer": text}, ensure_ascii=False) + "\n")
             file.flush()
     return answers, generation
 
 
-def answer_all(loaded: "Loaded", items: "Sequence[Item]", args: argparse.Namespace) -> "Iterator[tuple[Item, str]]":
-    """Each question with its greedy answer, as they are finished; the cost on stderr at the end."""
+def answer_all(
+    loaded: "Loaded", items: "Sequence[Item]", args: argparse.Namespace, progress: "Progress"
+) -> "Iterator[tuple[Item, str]]":
+    """Each question with its greedy answer, as they are finished."""
     from vgpt2.generate import Request, stream
 
     tokenizer = loaded.tokenizer
     requests = [Request(tokenizer.prompt(item.messages), args.max_new_tokens) for item in items]
-    began, cpu, new_tokens = time.monotonic(), time.process_time(), 0
     ids: list[list[int]] = [[] for _ in requests]
     for token in stream(loaded.model, requests, eos_ids=tokenizer.eos_ids, token_budget=args.token_budget):
         if token.id is not None:
             ids[token.request].append(token.id)
-            new_tokens += 1
+        progress.note(is_answer=token.finish is not None)
         if token.finish:
             yield items[token.request], tokenizer.decode(ids[token.request])
-    prompt_tokens = sum(len(request.prompt) for request in requests)
-    wall, cpu = time.monotonic() - began, time.process_time() - cpu
-    print(f"{len(items)} answers: {prompt_tokens:,} + {new_tokens:,} tokens in {wall:.0f} s, {cpu:.0f} CPU-seconds", file=sys.stderr)
+    progress.end(prompt_tokens=sum(len(request.prompt) for request in requests))
 
 
-def with_progress(pairs: Iterable[Any], total: int) -> Iterator[Any]:
-    """The pairs, counted by a bar on a terminal and by a line a minute elsewhere; both on stderr."""
-    from tqdm import tqdm
+class Progress:
+    """Answers and tokens so far, on stderr: a bar on a terminal, a line a minute elsewhere, the cost at the end."""
 
-    if sys.stderr.isatty():
-        yield from tqdm(pairs, total=total, desc="answers", unit="answer", dynamic_ncols=True, leave=False)
-        return
-    last = time.monotonic()
-    for done, pair in enumerate(pairs, 1):
-        yield pair
-        if time.monotonic() - last >= LINE_EVERY_S:
-            last = time.monotonic()
-            print(f"answers {done}/{total}", file=sys.stderr, flush=True)
+    def __init__(self, total: int) -> None:
+        from tqdm import tqdm
+
+        self.total, self.answers, self.tokens = total, 0, 0
+        self.began = self.shown = time.monotonic()
+        self.cpu = time.process_time()
+        watched = sys.stderr.isatty()
+        self.bar = tqdm(total=total, desc="answers", unit="answer", dynamic_ncols=True, leave=False) if watched else None
+
+    def note(self, *, is_answer: bool) -> None:
+        """One more token, perhaps the last one of an answer."""
+        self.tokens += 1
+        self.answers += is_answer
+        now = time.monotonic()
+        if now - self.shown < (BAR_EVERY_S if self.bar else LINE_EVERY_S):
+            return
+        self.shown = now
+        if self.bar:
+            self.bar.n = self.answers
+            self.bar.set_postfix_str(f"{self.tokens:,} tokens")
+        else:
+            print(f"answers {self.answers}/{self.total}, {self.tokens:,} tokens", file=sys.stderr, flush=True)
+
+    def end(self, *, prompt_tokens: int) -> None:
+        if self.bar:
+            self.bar.close()
+        wall, cpu = time.monotonic() - self.began, time.process_time() - self.cpu
+        cost = f"{prompt_tokens:,} + {self.tokens:,} tokens in {wall:.0f} s, {cpu:.0f} CPU-seconds"
+        print(f"{self.total} answers: {cost}", file=sys.stderr)
 
 
 def read_answers(path: Path, *, may_be_cut: bool = False) -> dict[str, str]:

@@ -191,10 +191,13 @@ def test_a_wrong_command_line_ends_with_two(suite, tmp_path, more):
 
 
 def test_progress_is_a_line_a_minute_where_nobody_watches(capsys, monkeypatch):
-    """RELIABILITY 5b: at least a line a minute, no carriage return in a piped log."""
-    clock = iter(range(0, 10_000, 25))
+    """RELIABILITY 5b: at least a line a minute even while no answer is finished, no carriage return in a piped log."""
+    clock = iter(range(0, 10_000, 20))
     monkeypatch.setattr(run.time, "monotonic", lambda: next(clock))
-    assert list(run.with_progress(iter(range(12)), 12)) == list(range(12))
-    lines = capsys.readouterr().err.splitlines()
-    assert lines[0].startswith("answers ")
-    assert len(lines) >= 2
+    progress = run.Progress(2)
+    for token in range(1, 10):
+        progress.note(is_answer=token > 7)
+    progress.end(prompt_tokens=5)
+    *lines, cost = capsys.readouterr().err.splitlines()
+    assert lines == ["answers 0/2, 3 tokens", "answers 0/2, 6 tokens", "answers 2/2, 9 tokens"]
+    assert cost.startswith("2 answers: 5 + 9 tokens in 200 s, ")
