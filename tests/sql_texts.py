@@ -69,8 +69,7 @@ def house_query(rng: random.Random, catalogue: Catalogue) -> HouseQuery:
     if rng.random() < 0.6:
         t = rng.choice(tables)
         filters.append(f"{t.name}.{q(rng.choice(t.columns).name)} {rng.choice(('= 1', '>= @From', 'IS NOT NULL', 'IN (1, 2)', 'LIKE @Text'))}")
-    driver = next((t for t in tables if t.company_column and t.name != "HQCO"), None)
-    company = f"{driver.name}.{q(driver.company_column)}" if driver and driver.company_column else None
+    company = f"{first.name}.{q(first.company_column)}" if first.company_column else None
     return HouseQuery(tuple(tables), tuple(joins), tuple(dict.fromkeys(columns)), tuple(filters), company, rng.random() < 0.3, tuple(kinds))
 
 
@@ -165,7 +164,7 @@ def dropped_key_column(rng: random.Random, catalogue: Catalogue, query: HouseQue
 
 
 def dropped_company_filter(rng: random.Random, catalogue: Catalogue, query: HouseQuery) -> str | None:
-    if query.company is None:
+    if query.company is None or (len(query.tables) == 1 and query.tables[0].name == "HQCO"):
         return None
     column = query.company.split(".")[1]
     if any(f".{column} " in f for f in query.filters):
