@@ -1,4 +1,4 @@
-"""How much the SQL checker finds, how often it is wrong, how fast it is: the table of the checker's targets, on texts made from a catalogue.
+"""How much the SQL checker finds, how often it is wrong and how fast it is, on texts made from a catalogue.
 
     python benchmarks/checker.py [--catalogue DIR] [--texts 300] [--json FILE]
 
@@ -45,21 +45,26 @@ def main() -> None:
         if options.misses and miss:
             print(f"    {miss!r}")
     speed = views_per_second(catalogue, options.texts)
-    print(f"{'valid texts a second (one core)':48} {speed['texts_per_s']:8.0f}   {speed['kb_per_s']:.0f} KB/s, {speed['mean_chars']:.0f} characters each")
+    print(
+        f"{'valid texts a second (one core)':48} {speed['texts_per_s']:8.0f}   {speed['kb_per_s']:.0f} KB/s, {speed['mean_chars']:.0f} characters each"
+    )
     for name, milliseconds in worst_cases(catalogue):
         print(f"{name:48} {milliseconds:8.0f} ms")
     if options.json:
-        options.json.write_text(json.dumps({"machine": platform.processor(), "python": platform.python_version(), "rows": rows, "speed": speed}, indent=1))
-
-
-Text = tuple[str, object]
+        options.json.write_text(
+            json.dumps({"machine": platform.processor(), "python": platform.python_version(), "rows": rows, "speed": speed}, indent=1)
+        )
 
 
 def measured(catalogue: Catalogue, n: int) -> Iterator[tuple[str, Callable[[str], bool], Iterator[str]]]:
     """(row, what counts as right, texts) for every row of the table."""
     names_only = house_rules().without(*HOUSE_CODES)
     yield "clean house-style query: no finding", lambda sql: not check(sql, catalogue), (house(catalogue, i).text() for i in range(n))
-    yield "valid T-SQL: no finding of syntax or names", lambda sql: not check(sql, catalogue, names_only), (valid(catalogue, i) for i in range(n))
+    yield (
+        "valid T-SQL: no finding of syntax or names",
+        lambda sql: not check(sql, catalogue, names_only),
+        (valid(catalogue, i) for i in range(n)),
+    )
     for name, (mutate, codes) in MUTATIONS.items():
         texts = (text for i in range(n) if (text := mutate(random.Random(i), catalogue, house(catalogue, i))) is not None)
         yield name, lambda sql, codes=codes: any(f.code in codes for f in check(sql, catalogue)), texts  # type: ignore[misc]

@@ -10,7 +10,9 @@ import re
 from collections.abc import Callable
 
 Break = Callable[[random.Random, str], str | None]
-_PIECE = re.compile(r"--[^\n]*|/\*(?:[^*/]|\*(?!/)|/(?!\*)|/\*.*?\*/)*\*/|N?'(?:[^']|'')*'|\[[^\]]*\]|\"[^\"]*\"|[@#]*\w[\w@#$]*|\s+|.", re.DOTALL)
+_PIECE = re.compile(
+    r"--[^\n]*|/\*(?:[^*/]|\*(?!/)|/(?!\*)|/\*.*?\*/)*\*/|N?'(?:[^']|'')*'|\[[^\]]*\]|\"[^\"]*\"|[@#]*\w[\w@#$]*|\s+|.", re.DOTALL
+)
 
 
 def pieces(sql: str) -> list[str]:
@@ -72,7 +74,9 @@ def drop_operand(rng: random.Random, sql: str) -> str | None:
 
 def drop_operator(rng: random.Random, sql: str) -> str | None:
     found = list(re.finditer(r"\w (=|<>|>=|<=) [@\w']", sql))
-    found = [m for m in found if not sql[: m.start() + 1].rstrip().endswith(("Col", "b")) and re.search(r"\.\w+$", sql[: m.start(1)].rstrip())]
+    found = [
+        m for m in found if not sql[: m.start() + 1].rstrip().endswith(("Col", "b")) and re.search(r"\.\w+$", sql[: m.start(1)].rstrip())
+    ]
     if not found:
         return None
     m = rng.choice(found)

@@ -68,7 +68,9 @@ def house_query(rng: random.Random, catalogue: Catalogue) -> HouseQuery:
     filters = []
     if rng.random() < 0.6:
         t = rng.choice(tables)
-        filters.append(f"{t.name}.{q(rng.choice(t.columns).name)} {rng.choice(('= 1', '>= @From', 'IS NOT NULL', 'IN (1, 2)', 'LIKE @Text'))}")
+        filters.append(
+            f"{t.name}.{q(rng.choice(t.columns).name)} {rng.choice(('= 1', '>= @From', 'IS NOT NULL', 'IN (1, 2)', 'LIKE @Text'))}"
+        )
     company = f"{first.name}.{q(first.company_column)}" if first.company_column else None
     return HouseQuery(tuple(tables), tuple(joins), tuple(dict.fromkeys(columns)), tuple(filters), company, rng.random() < 0.3, tuple(kinds))
 
@@ -103,7 +105,9 @@ def _renamed_table(query: HouseQuery, i: int, name: str) -> str:
 
 def misspell(rng: random.Random, name: str) -> str:
     i = rng.randrange(len(name))
-    return rng.choice((name[:i] + name[i + 1 :], name[:i] + rng.choice("aeinrst") + name[i:], name[:i] + name[i : i + 2][::-1] + name[i + 2 :]))
+    return rng.choice(
+        (name[:i] + name[i + 1 :], name[:i] + rng.choice("aeinrst") + name[i:], name[:i] + name[i : i + 2][::-1] + name[i + 2 :])
+    )
 
 
 def fake_table(rng: random.Random, catalogue: Catalogue, query: HouseQuery) -> str | None:
@@ -213,7 +217,7 @@ def inner_used_outside(rng: random.Random, catalogue: Catalogue, query: HouseQue
     exists = f"EXISTS (SELECT 1 FROM {inner} WITH (NOLOCK) WHERE {on})"
     cut = replace(
         query, tables=query.tables[:-1], joins=query.joins[:-1], columns=tuple(kept), kinds=query.kinds[:-1],
-        filters=(exists, f"{inner}.{column} IS NOT NULL"), company=query.company if query.company and not query.company.startswith(inner + ".") else None,
+        filters=(exists, f"{inner}.{column} IS NOT NULL"),
     )  # fmt: skip
     return cut.text()
 
@@ -229,7 +233,7 @@ def not_exposed(rng: random.Random, catalogue: Catalogue, query: HouseQuery) -> 
     return rng.choice((
         f"WITH c AS ({inner}) SELECT c.{q(missing)} FROM c",
         f"SELECT d.{q(c)}, d.{q(missing)} FROM ({inner}) d",
-        f"SELECT {first}.{q(query.tables[0].columns[0].name)}, a.{q(missing)} FROM {first} WITH (NOLOCK) CROSS APPLY (SELECT TOP 1 {t}.{q(c)} FROM {t} WITH (NOLOCK)) a",
+        f"SELECT {first}.KeyID, a.{q(missing)} FROM {first} WITH (NOLOCK) CROSS APPLY (SELECT TOP 1 {t}.{q(c)} FROM {t} WITH (NOLOCK)) a",
         f"SELECT {t}.{q(c)} INTO #t FROM {t} WITH (NOLOCK) SELECT #t.{q(missing)} FROM #t",
         f"SELECT v.{q(missing)} FROM (VALUES (1)) v ({q(c)})",
         f"WITH c (Renamed) AS ({inner}) SELECT c.Renamed FROM c ORDER BY {q(missing)}",

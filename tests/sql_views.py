@@ -56,7 +56,8 @@ class Writer:
         elif kind == "union":
             text = self.union(0)[0] + self.pick("", " ORDER BY 1", " ORDER BY 1 DESC OPTION (RECOMPILE)")
         elif kind == "proc":
-            text = f"CREATE PROCEDURE dbo.p @Co bCompany, @From smalldatetime = NULL AS\nSET NOCOUNT ON\n{self.query(0, ordered=True)[0]}\nRETURN"
+            head = "CREATE PROCEDURE dbo.p @Co bCompany, @From smalldatetime = NULL AS\nSET NOCOUNT ON"
+            text = f"{head}\n{self.query(0, ordered=True)[0]}\nRETURN"
         else:
             text = self.query(0, ordered=True)[0] + self.pick("", "", ";", " OPTION (RECOMPILE)")
         return self.dressed(text)
@@ -89,7 +90,9 @@ class Writer:
     def script(self) -> str:
         name = self.fresh("#t")
         body, columns = self.query(1, into=name)
-        first = self.pick(f"IF OBJECT_ID('tempdb..{name}') IS NOT NULL DROP TABLE {name}\n", "SET NOCOUNT ON;\n", "DECLARE @Co tinyint = 1, @d datetime\n")
+        first = self.pick(
+            f"IF OBJECT_ID('tempdb..{name}') IS NOT NULL DROP TABLE {name}\n", "SET NOCOUNT ON;\n", "DECLARE @Co tinyint = 1, @d datetime\n"
+        )
         more = self.query(0, extra={name: columns}, ordered=True)[0]
         return f"{first}{body}{self.pick('', ';')}\n{more}\n{self.pick(f'DROP TABLE {name}', 'GO', '')}"
 
@@ -117,7 +120,9 @@ class Writer:
             keys = ", ".join(group_keys)
             group = f"\nGROUP BY {keys}" if keys else ""
             group += f"\nHAVING {self.pick('COUNT(*) > 1', 'SUM(1) <> 0', 'MAX(2) IS NOT NULL')}" if keys and self.chance(0.3) else ""
-        head = self.pick("SELECT ", "SELECT ", "SELECT DISTINCT ", "SELECT TOP 10 ", "SELECT TOP (100) PERCENT ") if not grouped else "SELECT "
+        head = (
+            self.pick("SELECT ", "SELECT ", "SELECT DISTINCT ", "SELECT TOP 10 ", "SELECT TOP (100) PERCENT ") if not grouped else "SELECT "
+        )
         order = ""
         if ordered and self.chance(0.5) and "DISTINCT" not in head and not grouped:
             order = f"\nORDER BY {', '.join(self.order_key(scope, columns, depth) for _ in range(self.rng.randint(1, 3)))}"
@@ -136,7 +141,12 @@ class Writer:
         items, columns, group_keys = [], [], []
         for _ in range(width):
             if grouped and self.chance(0.5):
-                value = self.pick(f"SUM({self.column(scope)})", "COUNT(*)", f"MAX(CASE WHEN {self.column(scope)} = 1 THEN 2 END)", f"COUNT(DISTINCT {self.column(scope)})")
+                value = self.pick(
+                    f"SUM({self.column(scope)})",
+                    "COUNT(*)",
+                    f"MAX(CASE WHEN {self.column(scope)} = 1 THEN 2 END)",
+                    f"COUNT(DISTINCT {self.column(scope)})",
+                )
             elif grouped:
                 value = self.column(scope)
                 group_keys.append(value)
@@ -144,7 +154,16 @@ class Writer:
                 value = self.value(scope, depth, 0)
             alias = self.fresh("Col") if self.chance(0.8) else self.fresh("A b ")
             name = self.quoted(alias)
-            items.append(self.pick(f"{value} AS {name}", f"{value} {name}", f"{name} = {value}", f"'{alias}' = {value}", f'{value} AS "{alias}"', f"{value} AS '{alias}'"))
+            items.append(
+                self.pick(
+                    f"{value} AS {name}",
+                    f"{value} {name}",
+                    f"{name} = {value}",
+                    f"'{alias}' = {value}",
+                    f'{value} AS "{alias}"',
+                    f"{value} AS '{alias}'",
+                )
+            )
             columns.append(alias)
         return self.pick(", ", ",\n  ").join(items), columns, list(dict.fromkeys(group_keys))
 
@@ -242,7 +261,9 @@ class Writer:
         if choice in (12, 13) and not self.windows:
             return column
         options = [
-            lambda: self.pick("1", "'x'", "N'it''s'", "NULL", "1.5", "-1", "0x0F", "$1.50", "''", "GETDATE()", "@@SPID", "USER", "CURRENT_TIMESTAMP"),
+            lambda: self.pick(
+                "1", "'x'", "N'it''s'", "NULL", "1.5", "-1", "0x0F", "$1.50", "''", "GETDATE()", "@@SPID", "USER", "CURRENT_TIMESTAMP"
+            ),
             lambda: f"{v()} {self.pick('+', '-', '*', '/', '%')} {v()}",
             lambda: f"({v()} + {v()})",
             lambda: f"CASE WHEN {self.condition(scope, depth + 1, tests=1)} THEN {v()} ELSE {v()} END",

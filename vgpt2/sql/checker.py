@@ -1,7 +1,7 @@
 """Findings on a T-SQL text against a catalogue: is it T-SQL, does every table and column exist in scope, are the house rules kept.
 
-    for finding in check("SELECT APTH.InvNum FROM APTH WITH (NOLOCK)", catalogue):
-        print(finding)    # 1:13 unknown_column 'APTH' has no column 'InvNum'
+for finding in check("SELECT APTH.InvNum FROM APTH WITH (NOLOCK)", catalogue):
+    print(finding)    # 1:13 unknown_column 'APTH' has no column 'InvNum'
 """
 
 from __future__ import annotations

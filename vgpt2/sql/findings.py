@@ -10,7 +10,7 @@ Severity = Literal["error", "warning"]
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    code: str  # 'syntax', 'unknown_table', ...: the table in the README of this package's rules
+    code: str  # 'syntax', 'unknown_table', ...: house.yaml lists them all
     severity: Severity
     name: str  # the name or word it is about, as written; '' where there is none
     line: int  # from 1

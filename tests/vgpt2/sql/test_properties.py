@@ -23,10 +23,35 @@ from vgpt2.sql.ruleset import HOUSE_CODES, house_rules
 
 NAMES_ONLY = house_rules().without(*HOUSE_CODES)
 ANY_RULES = (None, NAMES_ONLY)
-WORDS = st.sampled_from(
-    [*sorted(RESERVED)[::3], "APTH", "APTL", "APCo", "APRef", "x", "@Co", "#t", "1", "'a'", "N'b", "[c", '"d"', "(", ")", "(", ")", ",", ".", "*", "="]
-    + ["<", ">", "+", "-", "--", "/*", "*/", "::", "||", ";", "\nGO\n", "NOLOCK", "OVER", "PARTITION", "APPLY", "{", "}", "$", "`", "\0", "é", "\x07"]
-)  # fmt: skip
+SIGNS = [
+    "(",
+    ")",
+    "(",
+    ")",
+    ",",
+    ".",
+    "*",
+    "=",
+    "<",
+    ">",
+    "+",
+    "-",
+    "--",
+    "/*",
+    "*/",
+    "::",
+    "||",
+    ";",
+    "{",
+    "}",
+    "$",
+    "`",
+    "\0",
+    "é",
+    "\x07",
+]
+NAMES = ["APTH", "APTL", "APCo", "APRef", "x", "@Co", "#t", "1", "'a'", "N'b", "[c", '"d"', "\nGO\n", "NOLOCK", "PARTITION", "APPLY"]
+WORDS = st.sampled_from([*sorted(RESERVED)[::3], *NAMES, *SIGNS])
 
 
 @cache

@@ -258,9 +258,7 @@ def _rowset_of_values(b: Binding, values: n.Values) -> Rowset:
     return Rowset((None,) * width)
 
 
-def _function(
-    b: Binding, node: n.FunctionTable, left: list[Source], outer: Scope | None, ctes: Ctes, bound: Bound | None
-) -> list[Source]:
+def _function(b: Binding, node: n.FunctionTable, left: list[Source], outer: Scope | None, ctes: Ctes, bound: Bound | None) -> list[Source]:
     """A table function: its columns are known where an alias or WITH lists them, or where the function is a known one."""
     bind_expression(b, node.call, Scope(left, outer), ctes)
     alias = node.alias

@@ -10,12 +10,13 @@ from vgpt2.sql.binding.scope import Rowset, Scope, Source
 from vgpt2.sql.binding.tables import Binding, Ctes, find_table
 from vgpt2.sql.catalogue import Catalogue
 from vgpt2.sql.parser import nodes as n
+from vgpt2.sql.parser import statement_nodes as st
 
 _NO_SCOPE = Scope()
 _PSEUDO_TABLES = ("inserted", "deleted", "INSERTED", "DELETED", "Inserted", "Deleted")
 
 
-def bind(statements: Sequence[n.Statement], catalogue: Catalogue) -> Binding:
+def bind(statements: Sequence[st.Statement], catalogue: Catalogue) -> Binding:
     """Bind all statements of a text. Raises TooMuchWork on texts made to be slow."""
     b = Binding(catalogue)
     for statement in statements:
@@ -23,22 +24,22 @@ def bind(statements: Sequence[n.Statement], catalogue: Catalogue) -> Binding:
     return b
 
 
-def bind_statement(b: Binding, statement: n.Statement) -> None:
+def bind_statement(b: Binding, statement: st.Statement) -> None:
     binder = _BINDERS.get(type(statement))
     if binder is not None:
         binder(b, statement)
 
 
-def _select(b: Binding, node: n.SelectStatement) -> None:
+def _select(b: Binding, node: st.SelectStatement) -> None:
     bind_query(b, node.query, None, {}, nested=False)
 
 
-def _view(b: Binding, node: n.ViewDefinition) -> None:
+def _view(b: Binding, node: st.ViewDefinition) -> None:
     result = bind_query(b, node.query, None, {}, nested=True)
     b.tables[node.name.last] = named_rowset(b, result.rowset, node.columns, node.name.last, node.pos)
 
 
-def _table_definition(b: Binding, node: n.TableDefinition) -> None:
+def _table_definition(b: Binding, node: st.TableDefinition) -> None:
     known = b.tables.get(node.name.last)
     if node.adds and known is None:
         return
@@ -46,29 +47,29 @@ def _table_definition(b: Binding, node: n.TableDefinition) -> None:
     b.tables[node.name.last] = Rowset([*before, *(node.columns or [])], open=bool(node.adds and known and known.open))
 
 
-def _drop(b: Binding, node: n.DropTable) -> None:
+def _drop(b: Binding, node: st.DropTable) -> None:
     for name in node.names:
         b.tables.pop(name.last, None)
 
 
-def _evaluate(b: Binding, node: n.Evaluate) -> None:
+def _evaluate(b: Binding, node: st.Evaluate) -> None:
     for expression in node.expressions:
         bind_expression(b, expression, _NO_SCOPE, {})
 
 
-def _branch(b: Binding, node: n.Branch) -> None:
+def _branch(b: Binding, node: st.Branch) -> None:
     bind_expression(b, node.test, _NO_SCOPE, {})
     bind_statement(b, node.then)
     if node.otherwise is not None:
         bind_statement(b, node.otherwise)
 
 
-def _block(b: Binding, node: n.Block) -> None:
+def _block(b: Binding, node: st.Block) -> None:
     for statement in node.statements:
         bind_statement(b, statement)
 
 
-def _insert(b: Binding, node: n.Insert) -> None:
+def _insert(b: Binding, node: st.Insert) -> None:
     ctes = bind_ctes(b, node.ctes, {})
     target = _target(b, node.target, ctes)
     _target_columns(b, node.columns, target)
@@ -107,7 +108,7 @@ def _output(b: Binding, items: Sequence[n.Item], target: Source, sources: Sequen
         bind_expression(b, item.expression, Scope([*changed, *sources]), ctes)
 
 
-def _update(b: Binding, node: n.Update) -> None:
+def _update(b: Binding, node: st.Update) -> None:
     ctes = bind_ctes(b, node.ctes, {})
     target, sources = _target_and_sources(b, node.target, node.sources, ctes)
     scope = Scope(sources)
@@ -119,7 +120,7 @@ def _update(b: Binding, node: n.Update) -> None:
     _output(b, node.output, target, sources, ctes)
 
 
-def _delete(b: Binding, node: n.Delete) -> None:
+def _delete(b: Binding, node: st.Delete) -> None:
     ctes = bind_ctes(b, node.ctes, {})
     target, sources = _target_and_sources(b, node.target, node.sources, ctes)
     if node.where is not None:
@@ -139,7 +140,7 @@ def _target_and_sources(b: Binding, table: n.Table, nodes: Sequence[n.Source], c
     return target, [*sources, target]
 
 
-def _merge(b: Binding, node: n.Merge) -> None:
+def _merge(b: Binding, node: st.Merge) -> None:
     ctes = bind_ctes(b, node.ctes, {})
     target = _target(b, node.target, ctes)
     sources = bind_source(b, node.source, [], None, ctes, None)
@@ -154,15 +155,15 @@ def _merge(b: Binding, node: n.Merge) -> None:
 
 
 _BINDERS: dict[type, Callable[[Binding, Any], None]] = {
-    n.SelectStatement: _select,
-    n.ViewDefinition: _view,
-    n.TableDefinition: _table_definition,
-    n.DropTable: _drop,
-    n.Evaluate: _evaluate,
-    n.Branch: _branch,
-    n.Block: _block,
-    n.Insert: _insert,
-    n.Update: _update,
-    n.Delete: _delete,
-    n.Merge: _merge,
+    st.SelectStatement: _select,
+    st.ViewDefinition: _view,
+    st.TableDefinition: _table_definition,
+    st.DropTable: _drop,
+    st.Evaluate: _evaluate,
+    st.Branch: _branch,
+    st.Block: _block,
+    st.Insert: _insert,
+    st.Update: _update,
+    st.Delete: _delete,
+    st.Merge: _merge,
 }

@@ -1,14 +1,14 @@
 """A recursive-descent parser for the T-SQL of queries and scripts: text in, typed tree with positions out.
 
-    tree, errors = parse("SELECT APTH.APRef FROM APTH WITH (NOLOCK)")
+tree, errors = parse("SELECT APTH.APRef FROM APTH WITH (NOLOCK)")
 """
 
 from __future__ import annotations
 
 from vgpt2.sql.lexer import tokenize
 from vgpt2.sql.parser.expressions import condition, expression
-from vgpt2.sql.parser.nodes import Statement
 from vgpt2.sql.parser.select import query, rest_of_query
+from vgpt2.sql.parser.statement_nodes import Statement
 from vgpt2.sql.parser.statements import script
 from vgpt2.sql.parser.stream import Grammar, ParseError, Stream, TooDeep
 

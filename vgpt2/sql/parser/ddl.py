@@ -5,9 +5,10 @@ from __future__ import annotations
 from vgpt2.sql.lexer import BROKEN, END, GO, QUOTED, Token
 from vgpt2.sql.parser import calls
 from vgpt2.sql.parser.expressions import name
-from vgpt2.sql.parser.nodes import DropTable, Name, Opaque, Statement, TableDefinition, ViewDefinition
+from vgpt2.sql.parser.nodes import Name
 from vgpt2.sql.parser.select import with_
 from vgpt2.sql.parser.sources import column_names
+from vgpt2.sql.parser.statement_nodes import DropTable, Opaque, Statement, TableDefinition, ViewDefinition
 from vgpt2.sql.parser.stream import Stream
 from vgpt2.sql.parser.words import STATEMENTS
 
@@ -118,4 +119,3 @@ def unread(s: Stream, first: Token | None = None) -> Statement:
 def named(token: Token) -> Name:
     """A name of one part: a word, a quoted name or a variable."""
     return Name(token.pos, (token.name,), (token.pos,), token.kind is QUOTED)
-

@@ -8,9 +8,10 @@ from vgpt2.sql.lexer import VARIABLE
 from vgpt2.sql.parser import calls
 from vgpt2.sql.parser.execute import execute
 from vgpt2.sql.parser.expressions import name, single
-from vgpt2.sql.parser.nodes import Assignment, Condition, Delete, Insert, Item, Merge, MergeWhen, Name, Query, Table, Update, Values
+from vgpt2.sql.parser.nodes import Condition, Item, Name, Query, Table, Values
 from vgpt2.sql.parser.select import item, top
 from vgpt2.sql.parser.sources import alias, from_, hints, source, values
+from vgpt2.sql.parser.statement_nodes import Assignment, Delete, Insert, Merge, MergeWhen, Update
 from vgpt2.sql.parser.stream import Stream
 
 _SETS = frozenset(("=", "+=", "-=", "*=", "/=", "%=", "&=", "|=", "^="))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from vgpt2.sql.lexer import END, GO, VARIABLE
 from vgpt2.sql.parser import calls
-from vgpt2.sql.parser.nodes import Evaluate, Expression, Opaque, Statement
+from vgpt2.sql.parser.nodes import Expression
+from vgpt2.sql.parser.statement_nodes import Evaluate, Opaque, Statement
 from vgpt2.sql.parser.stream import Stream
 from vgpt2.sql.parser.words import STATEMENTS
 

@@ -276,4 +276,3 @@ def _alias_text(token: Token) -> str:
     if token.kind is STRING:
         return token.text[token.text.index("'") + 1 : -1].replace("''", "'")
     return token.name
-

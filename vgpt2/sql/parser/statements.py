@@ -11,8 +11,9 @@ from vgpt2.sql.lexer import BROKEN, END, GO, VARIABLE
 from vgpt2.sql.parser import calls, ddl, dml
 from vgpt2.sql.parser.execute import at_end_of_statement, execute, procedure_call
 from vgpt2.sql.parser.expressions import name
-from vgpt2.sql.parser.nodes import Block, Branch, Cte, Evaluate, Expression, Opaque, Query, SelectStatement, Statement, Variable
+from vgpt2.sql.parser.nodes import Cte, Expression, Query, Variable
 from vgpt2.sql.parser.select import with_
+from vgpt2.sql.parser.statement_nodes import Block, Branch, Evaluate, Opaque, SelectStatement, Statement
 from vgpt2.sql.parser.stream import ParseError, Stream, describe
 from vgpt2.sql.parser.words import OPAQUE_STATEMENTS, STATEMENTS
 
