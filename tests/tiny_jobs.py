@@ -120,6 +120,7 @@ def tiny_job(
         eval_examples=held_out,
         steps=plan_run(stage, [row.tokens for row in rows], cfg),
         run_dir=folder,
+        run_id="tiny",
         device=torch.device("cpu"),
         autocast_dtype=None,
         write=write or (lambda path, state: (path / "state.txt").write_text(str(state.step))),

@@ -137,6 +137,7 @@ class Job:
     eval_examples: Sequence[Any]
     steps: list[list[list[int]]]
     run_dir: Path
+    run_id: str
     device: torch.device
     autocast_dtype: torch.dtype | None
     write: Callable[[Path, State], None]
@@ -336,7 +337,7 @@ def save(job: Job, state: State, *, is_last: bool) -> None:
     """A checkpoint of `state.step`; a disk that takes none is survived twice in a row, unless nothing comes after it."""
     state.log_rows = job.log.rows
     try:
-        folder = checkpoint.save(job.run_dir, state.step, lambda tmp: job.write(tmp, state), meta={"stage": job.stage.name})
+        folder = checkpoint.save(job.run_dir, state.step, lambda tmp: job.write(tmp, state), meta={"run": job.run_id})
         publish(job, state, folder)
     except checkpoint.SaveFailed as failure:
         job.failed_saves += 1

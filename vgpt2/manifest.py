@@ -64,6 +64,12 @@ def verify(folder: Path) -> dict[str, Any]:
     return meta
 
 
+def meta_of(folder: Path) -> dict[str, Any]:
+    """The meta of a checkpoint that verify has found whole."""
+    meta: dict[str, Any] = _read(folder)["meta"]
+    return meta
+
+
 def _render(body: dict[str, Any]) -> bytes:
     """The manifest's bytes: `body` and, last, the SHA-256 of `body` rendered the same way; so no byte of them is free to change."""
     digest = hashlib.sha256(json.dumps(body, indent=1).encode()).hexdigest()

@@ -15,7 +15,7 @@ from safetensors.torch import load as from_bytes
 from safetensors.torch import save as to_bytes
 from tqdm import tqdm
 
-from vgpt2 import atomic, checkpoint, loop, lora, optim, preflight, reference, runrecord, weights
+from vgpt2 import atomic, checkpoint, loop, lora, manifest, optim, preflight, reference, runrecord, weights
 from vgpt2.config import TrainConfig
 from vgpt2.dataset import Dropped, encode_all, read, split, split_turns
 from vgpt2.flops import useful_flops
@@ -94,6 +94,7 @@ def assemble(cfg: TrainConfig, folder: Path, *, resume: bool, interrupts: Interr
     record = runrecord.describe(cfg, rows=rows.counts, tokenizer=tokenizer.fingerprint, device=device)
     if resume:
         compare_with_start(folder, record)
+        record["id"] = runrecord.read(folder)["id"]
     # LoRA trains fp32 adapters on a base in the compute precision; a full fine-tune keeps fp32 weights and computes under autocast
     model = weights.load_model(cfg.model.path, dtype=dtype if cfg.lora else torch.float32, device=device)
     weights.check_finite(model)
@@ -109,7 +110,7 @@ def assemble(cfg: TrainConfig, folder: Path, *, resume: bool, interrupts: Interr
         raise ValueError(
             f"{folder}: the starting weights are others than when this run began; restore {cfg.init_adapter or cfg.model.path}"
         )
-    state, source = restore(model, optimizer, folder, cfg) if resume else (State(), None)
+    state, source = restore(model, optimizer, folder, cfg, run_id=record["id"]) if resume else (State(), None)
     if resume and loop.is_finished(cfg, len(steps), state) and (folder / runrecord.SUMMARY).exists():
         return None
     trainable = sum(parameter.numel() for group in optimizer.param_groups for parameter in group["params"])
@@ -146,6 +147,7 @@ def assemble(cfg: TrainConfig, folder: Path, *, resume: bool, interrupts: Interr
         eval_examples=rows.held_out,
         steps=steps,
         run_dir=folder,
+        run_id=record["id"],
         device=device,
         autocast_dtype=dtype if dtype != torch.float32 else None,
         write=write,
@@ -230,13 +232,18 @@ def write_checkpoint(folder: Path, state: State, model: CausalLM, optimizer: tor
     (folder / STATE_FILE).write_text(json.dumps(asdict(state), indent=1) + "\n", "utf-8")
 
 
-def restore(model: CausalLM, optimizer: torch.optim.Optimizer, folder: Path, cfg: TrainConfig) -> tuple[State, Path | None]:
-    """Weights, moments and state of the newest whole checkpoint, and its folder; a fresh state where no step was saved yet."""
+def restore(model: CausalLM, optimizer: torch.optim.Optimizer, folder: Path, cfg: TrainConfig, *, run_id: str) -> tuple[State, Path | None]:
+    """Weights, moments and state of the newest whole checkpoint, and its folder; a fresh state where no step was saved yet.
+
+    Raises ValueError for a step folder that was copied from another run.
+    """
     source, refusals = checkpoint.newest_good(folder)
     for line in refusals:
         complain(f"warning: {line}")
     if source is None:
         return State(), None
+    if manifest.meta_of(source).get("run") != run_id:
+        raise ValueError(f"{source}: was saved by another run than the one that {folder} began; remove it to go on from the step before")
     if cfg.lora:
         lora.load_adapter(model, source)
     else:

@@ -2,6 +2,7 @@
 
 import json
 import platform
+import secrets
 import sys
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -29,6 +30,8 @@ FREE_KEYS = frozenset(
         "checkpoint.patience",
     }
 )
+# keys that change what memory a step takes, and with it perhaps the last bits of its sums, but not what is computed
+MEMORY_KEYS = frozenset({"batch.micro_batch_tokens", "model.gradient_checkpointing"})
 FORMAT = 1
 RECORD, SUMMARY = "run.json", "summary.json"
 PACKAGES = ("torch", "transformers", "tokenizers", "safetensors", "numpy", "sqlparse")
@@ -38,6 +41,7 @@ def describe(cfg: TrainConfig, *, rows: dict[str, int], tokenizer: str, device: 
     """The record of a run that starts here; paths as the user gave them."""
     return {
         "format": FORMAT,
+        "id": secrets.token_hex(8),
         "vgpt2": __version__,
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": ["python", "-m", "vgpt2.train", *sys.argv[1:]],
@@ -115,14 +119,16 @@ def read(folder: Path) -> dict[str, Any]:
 def differences(before: dict[str, Any], now: dict[str, Any]) -> tuple[list[str], list[str]]:
     """(what forbids going on, what may change the bits), one line `name: before -> now` each."""
     old, new = flat(before["config"]), flat(now["config"])
-    forbids = [
-        f"{key}: {old.get(key)} -> {new.get(key)}"
+    changed = {
+        key: f"{key}: {old.get(key)} -> {new.get(key)}"
         for key in sorted(old.keys() | new.keys())
         if key not in FREE_KEYS and old.get(key) != new.get(key)
-    ]
+    }
+    forbids = [line for key, line in changed.items() if key not in MEMORY_KEYS]
     forbids += _changed(before["fingerprints"], now["fingerprints"], 12)
     forbids += _changed(before["rows"], now["rows"], 12)
-    return forbids, _changed(before["environment"], now["environment"], 40)
+    warns = [line for key, line in changed.items() if key in MEMORY_KEYS]
+    return forbids, warns + _changed(before["environment"], now["environment"], 40)
 
 
 def _changed(before: dict[str, Any], now: dict[str, Any], width: int) -> list[str]:
