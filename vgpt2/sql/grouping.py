@@ -146,8 +146,15 @@ def _key(b: Binding, node: Any) -> Hashable:
         return node.name.lower()
     if isinstance(node, n.Arithmetic):
         return tuple(node.operators), tuple(_key(b, part) for part in node.operands)
-    words = (getattr(node, word, None) for word in ("operator", "predicate", "negated", "datepart"))
-    name = node.name.text.upper() if isinstance(node, n.Call) else None
     if isinstance(node, n.Subquery | n.Exists):
         return id(node)
-    return type(node), name, *words, *(_key(b, part) for part in _parts(node) if not isinstance(part, n.TypeName))
+    return type(node), _words(node), *(_key(b, part) for part in _parts(node) if not isinstance(part, n.TypeName))
+
+
+def _words(node: Any) -> Hashable:
+    """What tells two nodes of one type apart besides the nodes below them."""
+    if isinstance(node, n.Call):
+        return node.name.text.upper(), node.datepart
+    if isinstance(node, n.Test):
+        return node.predicate, node.negated
+    return node.operator if isinstance(node, n.Unary | n.Logical | n.Comparison) else None
