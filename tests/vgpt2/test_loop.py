@@ -249,6 +249,18 @@ def test_the_third_failure_in_a_row_ends_the_run_with_the_last_checkpoint_whole(
     assert checkpoint.resolve(tmp_path / "latest").name == "step-000001"
 
 
+def test_a_best_that_was_not_saved_does_not_keep_a_lesser_one_from_being_saved(tmp_path, monkeypatch):
+    """`best` names a checkpoint that is there, and the state its value."""
+    values = iter([3.0, 1.0, 2.0, 2.5])
+    monkeypatch.setattr(loop, "evaluate", lambda job: {"loss": next(values)})
+    cfg = tiny_config("sft", epochs=9, max_steps=4, checkpoint={"save_every": 4, "eval_every": 1})
+    job = tiny_job(cfg, sft_rows(12), tmp_path, held_out=sft_rows(4, seed=9), write=FullDisk({2}))
+    state = State()
+    fit(job, state)
+    assert (state.best_value, state.best_step) == (2.0, 3)
+    assert checkpoint.resolve(tmp_path / "best").name == "step-000003"
+
+
 def test_an_interrupt_between_micro_batches_saves_the_last_finished_step(tmp_path):
     """INVARIANT 31, within a step: the half-done step leaves no trace in weights, state or gradient."""
     cfg = tiny_config("sft", batch=UNCUT | {"micro_batch_tokens": 32})
