@@ -148,7 +148,7 @@ def _key(b: Binding, node: Any) -> Hashable:
         return tuple(node.operators), tuple(_key(b, part) for part in node.operands)
     if isinstance(node, n.Subquery | n.Exists):
         return id(node)
-    return type(node), _words(node), *(_key(b, part) for part in _parts(node) if not isinstance(part, n.TypeName))
+    return type(node).__name__, _words(node), *(_key(b, part) for part in _parts(node) if not isinstance(part, n.TypeName))
 
 
 def _words(node: Any) -> Hashable:
