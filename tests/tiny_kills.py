@@ -60,9 +60,9 @@ def fault_at_events(output: Path, stopped: Path, model: Path, undisturbed: Path,
 
     action is kill or an errno's name, see faults/injection.py; a disk fails where something is made, renamed or flushed.
     """
-    place = Place(output / "count", model)
+    place = Place(output / f"{action}-count", model)
     shutil.copytree(stopped, place.output / "run")
-    log = output / "events"
+    log = output / f"{action}.events"
     assert train(place.resume(), environment=faulty_environment(place.output / "run", log)).code == 0
     events = enumerate(log.read_text("utf-8").splitlines(), 1)
     numbers = [at for at, event in events if action == "kill" or event.split()[0] in ("open", "os.mkdir", "os.rename", "fsync")]

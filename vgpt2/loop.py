@@ -7,7 +7,7 @@ from (seed, step), so a run that goes on from step k is the run that was never i
 import contextlib
 import math
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -61,6 +61,7 @@ class Stage(Protocol):
 
     name: str
     unit: str
+    metrics: tuple[str, ...]  # what an evaluation gives; KTO's of one class only where the held-out rows hold that class
     needs_reference: bool
 
     def encode(self, record: Record, tokenizer: ChatTokenizer) -> Any:
@@ -315,8 +316,7 @@ def note_evaluation(job: Job, state: State, values: dict[str, float]) -> bool:
     named = {f"eval/{name}": value for name, value in values.items()}
     job.log.eval(state.step, named)
     name = job.cfg.checkpoint.best_metric
-    if name not in named:
-        raise ValueError(f"checkpoint.best_metric is '{name}'; this stage evaluates {', '.join(sorted(named))}")
+    refuse_unknown_metric(name, values)
     value = named[name]
     is_better = math.isfinite(value) and (
         state.best_value is None or (value < state.best_value if goes_down(name) else value > state.best_value)
@@ -326,6 +326,12 @@ def note_evaluation(job: Job, state: State, values: dict[str, float]) -> bool:
     else:
         state.evals_without_better += 1
     return is_better
+
+
+def refuse_unknown_metric(best_metric: str, evaluated: Iterable[str]) -> None:
+    names = sorted(evaluated)
+    if best_metric not in [f"eval/{name}" for name in names]:
+        raise ValueError(f"checkpoint.best_metric is '{best_metric}'; this stage has eval/ with {', '.join(names)}")
 
 
 def goes_down(metric: str) -> bool:

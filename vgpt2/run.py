@@ -86,6 +86,7 @@ def assemble(cfg: TrainConfig, folder: Path, *, resume: bool, interrupts: Interr
     """
     device, dtype = choose_device(cfg)
     stage: Stage = STAGES[cfg.stage](cfg)
+    loop.refuse_unknown_metric(cfg.checkpoint.best_metric, stage.metrics)
     tokenizer = ChatTokenizer.load(cfg.model.path, system=cfg.data.system)
     rows = read_rows(cfg, stage, tokenizer)
     steps = plan_run(stage, [example.tokens for example in rows.train], cfg)

@@ -36,6 +36,12 @@ CASES = {
     "no audit": ("sft", rows(ROW), {"data__require_audit": True}, "rows.jsonl: no audit stands beside it; python -m vgpt2.datagen audit "),
     "no GPU": ("sft", None, {"device": "cuda"}, "device cuda: torch sees no GPU; choose cpu, or install the CUDA build of torch"),
     "no parent": ("dpo", None, {"init_adapter": "checkpoints/nobody/best"}, "init_adapter: checkpoints/nobody/best does not exist"),
+    "no such metric": (
+        "kto",
+        None,
+        {"checkpoint__best_metric": "eval/lost"},
+        "checkpoint.best_metric is 'eval/lost'; this stage has eval/ with ",
+    ),
     "no such layer": ("sft", None, {"lora__targets": ["q_prj"]}, "no linear layer of the model is called 'q_prj'; did you mean 'q_proj'?"),
     "unknown key": ("sft", None, {"optim__lrr": 1}, "--set optim.lrr=1: unknown config key 'optim.lrr'; did you mean 'optim.lr'?"),
     "dropout": ("dpo", None, {"lora__dropout": 0.1}, "lora.dropout is 0.1; stage dpo compares two log-probabilities and needs 0"),

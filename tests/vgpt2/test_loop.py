@@ -204,8 +204,14 @@ def test_patience_ends_the_run_after_so_many_evaluations_without_a_better_value(
 def test_an_unknown_best_metric_names_those_there_are(tmp_path):
     cfg = tiny_config("sft", checkpoint={"best_metric": "eval/accuracy", "eval_every": 1})
     job = tiny_job(cfg, sft_rows(8), tmp_path, held_out=sft_rows(4, seed=9))
-    with pytest.raises(ValueError, match=r"best_metric is 'eval/accuracy'; this stage evaluates eval/loss, eval/perplexity"):
+    with pytest.raises(ValueError, match=r"best_metric is 'eval/accuracy'; this stage has eval/ with loss, perplexity"):
         fit(job, State())
+
+
+@pytest.mark.parametrize("stage", ["sft", "dpo", "kto"])
+def test_a_stage_evaluates_what_it_says(stage, tmp_path):
+    job = tiny_job(tiny_config(stage), ROWS[stage](8), tmp_path, held_out=ROWS[stage](6, seed=9))
+    assert sorted(loop.evaluate(job)) == sorted(job.stage.metrics)
 
 
 def test_steps_done_are_the_steps_planned_and_the_last_is_logged_evaluated_and_saved(tmp_path):

@@ -69,6 +69,15 @@ class DPO:
 
     name = "dpo"
     unit = "pair"
+    metrics: tuple[str, ...] = (
+        "loss",
+        "rewards/chosen",
+        "rewards/rejected",
+        "rewards/margin",
+        "rewards/accuracy",
+        "logps/chosen",
+        "logps/rejected",
+    )
 
     def __init__(self, cfg: TrainConfig) -> None:
         self.cfg = cfg.dpo

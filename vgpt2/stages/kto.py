@@ -63,6 +63,16 @@ class KTO:
 
     name = "kto"
     unit = "answer"
+    metrics: tuple[str, ...] = (
+        "loss",
+        "kl",
+        "rewards/chosen",
+        "rewards/rejected",
+        "rewards/margin",
+        "rewards/accuracy",
+        "logps/chosen",
+        "logps/rejected",
+    )
     needs_reference = True
 
     def __init__(self, cfg: TrainConfig) -> None:

@@ -52,6 +52,7 @@ class SFT:
 
     name = "sft"
     unit = "label token"
+    metrics: tuple[str, ...] = ("loss", "perplexity")
     needs_reference = False
 
     def __init__(self, cfg: TrainConfig) -> None:
