@@ -181,7 +181,8 @@ def lasting_output() -> Iterator[None]:
             continue
         _flush(stream)
         buffer = io.BufferedWriter(_LastingFile(fd, "w", closefd=False))
-        setattr(sys, name, io.TextIOWrapper(buffer, stream.encoding, stream.errors, line_buffering=stream.line_buffering))
+        # whole lines at once: behind a pipe Python would keep the first minutes of a run to itself
+        setattr(sys, name, io.TextIOWrapper(buffer, stream.encoding, stream.errors, line_buffering=True))
     try:
         yield
     finally:

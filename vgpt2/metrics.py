@@ -126,8 +126,10 @@ class RunLog:
         self._survive(STATE, lambda: atomic.write_text(self.run_dir / STATE, text + "\n"))
 
     def close(self) -> None:
-        """Takes the progress bar away."""
+        """Takes the progress bar away, and tries once more to make metrics.jsonl whole."""
         self._bar.close()
+        if not self._is_whole:
+            self._is_whole = self._survive(METRICS, self._rewrite)
 
     def _keep(self, row: dict[str, Any]) -> None:
         row = {name: value if not isinstance(value, float) or math.isfinite(value) else None for name, value in row.items()}

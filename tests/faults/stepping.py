@@ -46,7 +46,7 @@ def main() -> int:
                 if kind == "load":
                     say("ready")
                     time.sleep(30)
-            print("kept in a buffer")
+            print("kept in a buffer", end=" ")
             say("ready")
             for step in range(STEPS):
                 interrupts.check()

@@ -132,6 +132,14 @@ def test_ignored_interrupts_are_counted_and_change_no_bit(place, undisturbed):
     assert differences(place.output / "run", undisturbed("sft")) == []
 
 
+def test_what_is_said_is_seen_at_once_also_through_a_pipe(place):
+    """The first lines come before the model is loaded."""
+    run = start(place.argv("dpo"), trigger=Trigger("vgpt2.weights:load_model", 1, (signal.SIGSTOP,)))
+    run.wait_for("pairs to train on")
+    run.send(signal.SIGKILL)
+    assert run.wait().code == -signal.SIGKILL
+
+
 def test_a_run_that_was_put_to_sleep_wakes_up(place, undisturbed):
     """Fault plan 17."""
     run = start(place.argv("sft"))

@@ -173,6 +173,11 @@ def test_a_full_disk_costs_one_warning_and_the_file_is_whole_when_there_is_room(
     assert log.warnings == err.count("warning: ") == 4  # rows, events, plot, state
     train(log, range(9, 11))
     assert [row["step"] for row in rows_of(tmp_path / "run")] == [2, 4, 4, 6, 8, 8, 10]
+    with monkeypatch.context() as disk:
+        disk.setattr(RunLog, "_append", full)
+        train(log, range(11, 13))
+    log.close()
+    assert len(rows_of(tmp_path / "run")) == len(log.history) > 7
 
 
 def scalars(folder: Path, tag: str) -> list[tuple[int, float]]:
