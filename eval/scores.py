@@ -27,6 +27,8 @@ SQL_ROWS = (
     ("company", "company filter kept", 0.90),
     ("nolock", "WITH (NOLOCK) everywhere", 0.99),
 )
+ASKED_ROWS = (("names", "SQL right, columns named in the question"), ("words", "SQL right, columns only described"))
+RIGHT_SQL_WANT = 0.90
 EXISTENCE_WANT, COLUMN_WANT, WITHOUT_COLLAPSE_WANT = 0.95, 0.95, 0.99
 
 
@@ -46,6 +48,7 @@ class Judged:
     real: bool | None = None
     said: str | None = None
     of_columns: bool = False
+    asked: str | None = None  # of SQL: whether its columns were given by name or described in words
     gold: str = ""
     findings: list[dict[str, Any]] = field(default_factory=list)
 
@@ -84,6 +87,7 @@ def judged_answer(item: Item, answer: str, catalogue: Catalogue) -> Judged:
         real=bool(item.expect["exists"]) if asks_existence else None,
         said=existence(answer, item.expect["name"]) if asks_existence else None,
         of_columns=asks_existence and "." in item.expect["name"],
+        asked=item.expect.get("asked"),
         gold=_gold(item),
         findings=[{"sql": sql, **asdict(finding)} for sql, finding in verdict.findings],
     )
@@ -106,6 +110,8 @@ def outcomes(judged: Iterable[Judged]) -> dict[str, dict[str, bool]]:
     for group in dict.fromkeys(a.group for a in answers if a.kind == "sql"):
         for name, _, _ in SQL_ROWS:
             found[f"{group}/{name}"] = {a.id: a.passed[name] for a in answers if a.group == group and name in a.passed}
+        for asked, _ in ASKED_ROWS:
+            found[f"{group}/asked_{asked}"] = {a.id: a.right for a in answers if a.group == group and a.asked == asked}
     found["all/sound"] = {a.id: a.collapse is None for a in answers}
     return {key: passed for key, passed in found.items() if passed}
 
@@ -157,6 +163,7 @@ def _title_and_want(group: str, name: str, what: str) -> tuple[str, float | None
         "column": ("column found by its meaning", COLUMN_WANT),
         "sound": ("answers without collapse", WITHOUT_COLLAPSE_WANT),
         **{row: (title, share) for row, title, share in SQL_ROWS},
+        **{f"asked_{asked}": (title, RIGHT_SQL_WANT) for asked, title in ASKED_ROWS},
     }
     title, want = titles[name]
     if place and name in ("real", "fake", "balanced"):

@@ -36,7 +36,7 @@ ROOM_OF = {kind: name for name, room in ROOMS.items() for kind in room.kinds}
 
 # Shares of the questions by kind. Thin: few kinds, for small models and small sets. Wide: all of them.
 SFT_RECIPES: dict[str, dict[str, float]] = {
-    "thin": {"exists_memory": 20, "exists_list": 26, "has_column": 16, "which_column": 8, "sql_select": 20, "sql_join": 10},
+    "thin": {"exists_memory": 14, "exists_list": 24, "has_column": 12, "which_column": 6, "sql_select": 28, "sql_join": 16},
     "wide": {
         "exists_memory": 16,
         "exists_list": 16,
@@ -60,7 +60,7 @@ PAIR_SHARES: dict[tuple[str, str], float] = {
     ("missing_nolock", "sql_join"): 8,
     ("incomplete_join", "sql_join"): 15,
 }
-SUITE_SIZES = {"sql_select": 20, "sql_join": 10, "exists_list": 40, "exists_memory": 40, "has_column": 14, "which_column": 6}
+SUITE_SIZES = {"sql_select": 24, "sql_join": 12, "exists_list": 40, "exists_memory": 40, "has_column": 14, "which_column": 6}
 _ABSENT_SHARE = 0.125  # of the questions that take a name without asking whether it is real
 _DRAWS = 60
 

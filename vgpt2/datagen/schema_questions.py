@@ -18,6 +18,10 @@ from vgpt2.sql.render import render_compact
 from vgpt2.sql.schema import Object
 
 
+# of the questions for SQL; the others give the columns' own names, which a small model learns to copy long before it learns to translate
+WORDED_SHARE = 0.4
+
+
 def schema_chat(side: Side, slots: Sequence[Slot], asked: Collection[str], rng: Random) -> Chat | None:
     """Questions on the same one or two objects; with two, those that a join of the chat joins."""
     drafts = _drafts(side, slots, rng)
@@ -68,7 +72,7 @@ def _drafts(side: Side, slots: Sequence[Slot], rng: Random) -> list[Draft] | Non
 
 
 def _told(side: Side, slot: Slot, context: str, draft: Draft, rng: Random) -> Question | None:
-    in_words = draft.query is None or (rng.random() < 0.55 and all(english.things(o.description) for o in draft.objects))
+    in_words = draft.query is None or (rng.random() < WORDED_SHARE and all(english.things(o.description) for o in draft.objects))
     if not slot.real:
         return _absent(side, slot, context, draft, in_words, rng)
     ask = slot.template.fill(**_parts(draft, in_words))
@@ -78,7 +82,7 @@ def _told(side: Side, slot: Slot, context: str, draft: Draft, rng: Random) -> Qu
         answer = answers.holds(str(column), draft.words(column) or column.column)
         expect = {"table": column.table, "column": column.column}
         return Question(slot.kind, slot.template.id, context, ask, answer, tables, expect)
-    answer, gold = answers.fenced(render_sql(draft.query)), expectation(draft.query)
+    answer, gold = answers.fenced(render_sql(draft.query)), expectation(draft.query) | {"asked": "words" if in_words else "names"}
     return Question(slot.kind, slot.template.id, context, ask, answer, tables, gold, query=draft.query)
 
 
