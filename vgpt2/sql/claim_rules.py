@@ -20,8 +20,8 @@ NAMED = "(?:named|called|by the name(?: of)?|with the name|of the name|known as)
 
 _GRAMMAR = {
     "N": r"⟦\d+⟧",
-    "ITEM": r"(?:(?:the|a|an|any|also|both|either|its|your|views?|tables?|columns?|object) )*{N}(?: {NOUN})?(?: \([^)]*\))?",
-    "LIST": r"(?P<names>{ITEM}(?:(?:\s*,\s*(?:and |or |nor )?| and | or | nor | ?/ ?| & ){ITEM})*)",
+    "ITEM": r"(?:(?:the|a|an|any|also|both|either|its|your|views?|tables?|columns?|object) )*+{N}(?: {NOUN})?(?: \([^)]*\))?",
+    "LIST": r"(?P<names>{ITEM}(?:(?:\s*,\s*(?:and |or |nor )?| and | or | nor | ?/ ?| & ){ITEM})*+)",
     "NOUN": NOUN,
     "NOUNS": r"{NOUN}(?:(?: or | and |/){NOUN})*",
     "NAMED": NAMED,

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from vgpt2.sql.claim_rules import NAMED, NOUN, RULES, ClaimKind, Rule
+from vgpt2.sql.fences import prose
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,14 +30,14 @@ def claims(answer: str, about: str | None = None) -> list[Claim]:
     `about` is the name that was asked about: a sole yes or no then claims that it exists or does not.
     """
     text = _plain(answer)
-    found = [claim for sentence in _SENTENCE.split(text) for claim in _sentence_claims(sentence)]
+    found = [claim for sentence in _sentences(text) for claim in _sentence_claims(sentence)]
     if about and not any(c.kind != "use_instead" for c in found) and (verdict := re.match(r"\W*(yes|no)\b", text, re.IGNORECASE)):
         found.insert(0, Claim("exists" if verdict[1].lower() == "yes" else "not_exists", about))
     return list(dict.fromkeys(found))
 
 
-_BLOCKS = re.compile(r"(`{3,}|~{3,}).*?(?:\1|\Z)|<(sql|query|tsql)>.*?(?:</\2>|\Z)", re.DOTALL | re.IGNORECASE)
-_SENTENCE = re.compile(r"(?<=[.!?])[\"')\]*_`]*\s+|\n+")
+MAX_SENTENCE = 500  # characters; the patterns take quadratic time, and prose has no longer sentences
+_SENTENCE = re.compile(r"(?<=[.!?])[\"')\]*_`]{0,9}\s+|\n+")
 _CLAUSE = re.compile(
     r";|\s[-–—]+\s|—|(?<!table )(?<!view )\bbut\b|\bwhile\b|\bwhereas\b|\bhowever\b|\balthough\b|\bthough\b|\bbecause\b",
     re.IGNORECASE,
@@ -48,9 +49,17 @@ _QUESTION_OFFER = re.compile(r"\b(?:mean|meant|perhaps|maybe|try|looking for|wan
 
 def _plain(answer: str) -> str:
     """Prose with straight quotes, without emphasis, list bullets and the signs that mark names here."""
-    text = _BLOCKS.sub("\n", answer).translate(str.maketrans("’‘“”´⟦⟧⟨⟩", "''\"\"'()()"))
-    text = re.sub(r"^\s*(?:[-*+•]|\d+[.)]|#+)\s+", "", text, flags=re.MULTILINE)
+    text = prose(answer).translate(str.maketrans("’‘“”´⟦⟧⟨⟩", "''\"\"'()()"))
+    text = re.sub(r"^[ \t]*(?:[-*+•]|\d+[.)]|#+)[ \t]+", "", text, flags=re.MULTILINE)
     return re.sub(r"\*\*|__(?=\w)|(?<=\w)__|\*(?=\S)|(?<=\S)\*", "", text)
+
+
+def _sentences(text: str) -> Iterator[str]:
+    """Sentences without outer blanks; what is longer than a sentence can be comes in pieces."""
+    for sentence in _SENTENCE.split(text):
+        sentence = sentence.strip()
+        for start in range(0, len(sentence), MAX_SENTENCE):
+            yield sentence[start : start + MAX_SENTENCE]
 
 
 def _sentence_claims(sentence: str) -> Iterator[Claim]:
@@ -63,6 +72,8 @@ def _sentence_claims(sentence: str) -> Iterator[Claim]:
         rules = RULES
     for clause in _CLAUSE.split(_CONDITION.sub(" ", sentence)):
         marked = _Marked(clause)
+        if not marked.names:
+            continue
         denial = _DENIAL.search(marked.text)
         for rule in rules:
             marked.apply(rule)

@@ -1,6 +1,6 @@
 """SQL texts inside a model's answer: fenced, tagged, inline or bare, whole or cut off. Claims about names live in `claims`.
 
-sql_blocks("Use this:\\n```sql\\nSELECT 1\\n```")    # ['SELECT 1']
+    sql_blocks("Use this:\\n```sql\\nSELECT 1\\n```")    # ['SELECT 1']
 """
 
 from __future__ import annotations
@@ -9,14 +9,10 @@ import re
 from collections.abc import Iterator
 
 from vgpt2.sql.claims import Claim, claims
+from vgpt2.sql.fences import Block, blocks, outside, prose
 
 __all__ = ["Claim", "claims", "prose", "sql_blocks"]
 
-_FENCE = re.compile(
-    r"^[ \t>]*(?P<mark>`{3,}|~{3,})[ \t]*(?P<language>[\w+#.-]*)[^\n]*\n(?P<body>.*?)(?:^[ \t>]*(?P=mark)[`~]*[ \t]*$|\Z)",
-    re.DOTALL | re.MULTILINE,
-)
-_TAGGED = re.compile(r"<(?P<tag>sql|query|tsql)>(?P<body>.*?)(?:</(?P=tag)>|\Z)", re.DOTALL | re.IGNORECASE)
 _INLINE = re.compile(r"(?<!`)`(?P<body>[^`\n]+)`(?!`)")
 _SQL_LANGUAGES = {"sql", "tsql", "t-sql", "mssql", "sqlserver", "transact-sql", "plsql", "mysql", "postgresql", "sqlite"}
 _ANY_LANGUAGE = {"", "text", "txt", "plaintext", "code", "output"}
@@ -56,52 +52,31 @@ _PROSE = re.compile(
 
 def sql_blocks(answer: str) -> list[str]:
     """SQL texts of the answer in their order, without fences and the prose around; the last one may be cut off. Empty if there is none."""
-    found = []
-    rest = answer.replace("\r\n", "\n")
-    for pattern in (_FENCE, _TAGGED):
-        for match in pattern.finditer(rest):
-            body = _unquoted(match)
-            if body.strip() and _is_sql(body, (match.groupdict().get("language") or "").lower()):
-                found.append((match.start(), body.strip()))
-        rest = pattern.sub(_blank, rest)
+    text = answer.replace("\r\n", "\n")
+    marked = blocks(text)
+    found = [(block.start, block.body.strip()) for block in marked if block.body.strip() and _is_sql(block)]
+    rest = outside(text, marked)
     for match in _INLINE.finditer(rest):
         if _starts_sql(match["body"]) and re.search(r"\bfrom\b|\bset\b|=", match["body"], re.IGNORECASE):
             found.append((match.start(), match["body"].strip()))
-    rest = _INLINE.sub(_blank, rest)
-    found += _bare_blocks(rest)
+    found += _bare_blocks(_INLINE.sub(lambda match: " " * len(match.group()), rest))
     return [sql for _, sql in sorted(found)]
 
 
-def prose(answer: str) -> str:
-    """The answer without its fenced and tagged blocks."""
-    return _TAGGED.sub("\n", _FENCE.sub("\n", answer))
-
-
-def _is_sql(body: str, language: str) -> bool:
-    return language in _SQL_LANGUAGES or (language in _ANY_LANGUAGE and _starts_sql(body))
+def _is_sql(block: Block) -> bool:
+    return block.language in _SQL_LANGUAGES or (block.language in _ANY_LANGUAGE and _starts_sql(block.body))
 
 
 def _starts_sql(text: str) -> bool:
     return bool(_STATEMENT.match(text)) and not _SELECT_IN_ENGLISH.match(text)
 
 
-def _unquoted(match: re.Match[str]) -> str:
-    """The body of a fence; inside a block quote, without the '>' of each line."""
-    body = match["body"]
-    return re.sub(r"^[ \t]*> ?", "", body, flags=re.MULTILINE) if match.group().lstrip(" \t").startswith(">") else body
-
-
-def _blank(match: re.Match[str]) -> str:
-    """Line breaks in place of a block, so that what stands before it never runs into what stands behind."""
-    return re.sub(r"[^\n]", " ", match.group()) if "\n" in match.group() else " " * len(match.group())
-
-
 def _bare_blocks(text: str) -> Iterator[tuple[int, str]]:
     """(offset, SQL) of statements that stand in the prose on lines of their own, or behind a colon."""
     block: list[str] = []
-    start = pos = 0
+    start = pos = depth = 0
     for line in [*text.splitlines(keepends=True), None]:
-        if block and line is not None and _goes_on(block, line):
+        if block and line is not None and _goes_on(block[-1], depth, line):
             block.append(line)
         else:
             sql = "".join(block).strip()
@@ -109,7 +84,8 @@ def _bare_blocks(text: str) -> Iterator[tuple[int, str]]:
                 yield start, sql
             opening = _opening(line) if line else None
             block = [line[opening:]] if line and opening is not None else []
-            start = pos + (opening or 0)
+            start, depth = pos + (opening or 0), 0
+        depth += block[-1].count("(") - block[-1].count(")") if block else 0
         pos += len(line or "")
 
 
@@ -121,14 +97,12 @@ def _opening(line: str) -> int | None:
     return label.end() if label and _starts_sql(line[label.end() :]) else None
 
 
-def _goes_on(block: list[str], line: str) -> bool:
-    """Whether `line` belongs to the bare SQL gathered so far."""
+def _goes_on(last: str, depth: int, line: str) -> bool:
+    """Whether `line` belongs to the bare SQL that ends in the line `last`, with `depth` parentheses open."""
     if not line.strip():
-        return True
-    so_far = "".join(block)
-    if so_far.rstrip().endswith(";"):
+        return not last.rstrip().endswith(";") or _starts_sql(line)
+    if last.rstrip().endswith(";"):
         return _starts_sql(line)
     if _CONTINUES.match(line):
         return True
-    inside = so_far.count("(") > so_far.count(")")
-    return not _PROSE.match(line) and (inside or bool(block[-1].strip()) or _starts_sql(line))
+    return not _PROSE.match(line) and (depth > 0 or bool(last.strip()) or _starts_sql(line))
