@@ -70,5 +70,5 @@ def test_a_second_database_goes_through_the_same_commands(shop_folder, tmp_path)
     assert main(["suite", *catalogue, "--out", str(tmp_path)]) == 0
     for stage in ("sft", "dpo", "kto"):
         out = tmp_path / f"{stage}.jsonl"
-        assert main([stage, *catalogue, "--out", str(out), "--size", "120"]) == 0
+        assert main([stage, *catalogue, "--out", str(out), "--size", "200"]) == 0
         assert main(["audit", str(out), *catalogue, "--suite", str(tmp_path / "demo.jsonl")]) == 0

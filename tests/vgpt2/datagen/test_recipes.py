@@ -88,7 +88,7 @@ def test_chats_have_the_turns_of_their_room(core):
 def test_training_asks_about_nearly_every_object_it_may_before_it_repeats_one(core):
     names = [q.subject.name for chat in sft(core, 1000) for q in chat if q.kind == "exists_memory" and q.subject.is_real]
     assert len(set(names)) >= 0.97 * len(names)
-    assert len(names) == 100
+    assert len(names) == 70  # half of 14 % of 1,000
 
 
 def test_invented_names_of_training_preferences_and_suite_differ(core):
