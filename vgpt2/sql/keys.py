@@ -157,6 +157,8 @@ def incomplete_joins(b: Binding, equalities: Equalities) -> Iterator[Problem]:
         if not partial or any(not left for left in missing) or _fixes_a_row(a, z, equalities) or _fixes_a_row(z, a, equalities):
             continue
         key, left = min(partial, key=lambda pair: (len(pair[1]), -len(pair[0].pairs)))
+        if _leads_to_a_group(key, left, b.catalogue):
+            continue
         yield _incomplete(key, left, a, z)
 
 
@@ -176,6 +178,12 @@ def _fixes_a_row(source: Source, other: Source, equalities: Equalities) -> bool:
         for unique in (o.business_key, *o.unique_keys)
         if unique
     )
+
+
+def _leads_to_a_group(key: ForeignKey, missing: list[tuple[str, str]], catalogue: Catalogue) -> bool:
+    """Whether a company's own row is joined to the masters of its group: `HQCO.VendorGroup = APVM.VendorGroup` means all its vendors."""
+    child = catalogue.objects[key.from_object]
+    return child.business_key == (child.company_column,) and all(c in child.group_columns for c, p in key.pairs if (c, p) not in missing)
 
 
 def _incomplete(key: ForeignKey, missing: list[tuple[str, str]], a: Source, z: Source) -> Problem:
