@@ -1,6 +1,6 @@
 """SQL texts inside a model's answer: fenced, tagged, inline or bare, whole or cut off. Claims about names live in `claims`.
 
-    sql_blocks("Use this:\\n```sql\\nSELECT 1\\n```")    # ['SELECT 1']
+sql_blocks("Use this:\\n```sql\\nSELECT 1\\n```")    # ['SELECT 1']
 """
 
 from __future__ import annotations

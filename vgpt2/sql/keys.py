@@ -146,7 +146,7 @@ class Equalities:
         return None if terms else (None, f"value at {node.pos}")
 
 
-def incomplete_joins(b: Binding, equalities: Equalities) -> Iterator[Problem]:
+def incomplete_joins(b: Binding, equalities: Equalities, company_masters: Collection[str]) -> Iterator[Problem]:
     """Joins of two catalogue objects that use part of a foreign key between them and no whole key."""
     for a, z in equalities.linked_pairs():
         if a.object is None or z.object is None or a.object is z.object:
@@ -157,7 +157,7 @@ def incomplete_joins(b: Binding, equalities: Equalities) -> Iterator[Problem]:
         if not partial or any(not left for left in missing) or _fixes_a_row(a, z, equalities) or _fixes_a_row(z, a, equalities):
             continue
         key, left = min(partial, key=lambda pair: (len(pair[1]), -len(pair[0].pairs)))
-        if _leads_to_a_group(key, left, b.catalogue):
+        if key.from_object in company_masters and _joins_groups_alone(key, left, b.catalogue):
             continue
         yield _incomplete(key, left, a, z)
 
@@ -180,10 +180,10 @@ def _fixes_a_row(source: Source, other: Source, equalities: Equalities) -> bool:
     )
 
 
-def _leads_to_a_group(key: ForeignKey, missing: list[tuple[str, str]], catalogue: Catalogue) -> bool:
-    """Whether a company's own row is joined to the masters of its group: `HQCO.VendorGroup = APVM.VendorGroup` means all its vendors."""
-    child = catalogue.objects[key.from_object]
-    return child.business_key == (child.company_column,) and all(c in child.group_columns for c, p in key.pairs if (c, p) not in missing)
+def _joins_groups_alone(key: ForeignKey, missing: list[tuple[str, str]], catalogue: Catalogue) -> bool:
+    """Whether what is joined of the key are groups: `HQCO.VendorGroup = APVM.VendorGroup` means all vendors of a company."""
+    groups = catalogue.objects[key.from_object].group_columns
+    return all(column in groups for column, other in key.pairs if (column, other) not in missing)
 
 
 def _incomplete(key: ForeignKey, missing: list[tuple[str, str]], a: Source, z: Source) -> Problem:
@@ -194,9 +194,9 @@ def _incomplete(key: ForeignKey, missing: list[tuple[str, str]], a: Source, z: S
     return Problem("incomplete_join", z.pos, z.name, message, " AND ".join(conditions))
 
 
-def missing_company_filters(b: Binding, equalities: Equalities, exempt: Collection[str]) -> Iterator[Problem]:
+def missing_company_filters(b: Binding, equalities: Equalities, company_masters: Collection[str]) -> Iterator[Problem]:
     """SELECTs that read rows of all companies: the driving table's company is neither restricted here nor handed to an outer SELECT."""
-    companies = _Companies(b.catalogue, equalities, exempt)
+    companies = _Companies(equalities, company_masters)
     handed_on = {select for bound in b.selects for source in bound.scope.sources for select in source.selects}
     for bound in b.selects:
         found = companies.unfiltered(bound)
@@ -210,17 +210,16 @@ def missing_company_filters(b: Binding, equalities: Equalities, exempt: Collecti
 class _Companies:
     """The company column that each SELECT must filter; derived tables hand theirs on under the name they give it."""
 
-    def __init__(self, catalogue: Catalogue, equalities: Equalities, exempt: Collection[str]) -> None:
-        self._catalogue = catalogue
+    def __init__(self, equalities: Equalities, company_masters: Collection[str]) -> None:
         self._equalities = equalities
-        self._exempt = exempt
+        self._masters = company_masters
         self._exported: dict[Bound, int | str | None] = {}
 
     def unfiltered(self, bound: Bound) -> tuple[Source, str] | None:
         """The driving source, the first of FROM, and its company column, where nothing restricts it; None too for one without a company."""
         sources = bound.scope.sources
         column = self._column(sources[0]) if sources else None
-        if column is None or (len(sources) == 1 and sources[0].object and sources[0].object.name in self._exempt):
+        if column is None or (len(sources) == 1 and sources[0].object and sources[0].object.name in self._masters):
             return None
         term = (sources[0], column)
         around = {other for level in islice(bound.scope.chain(), 1, None) for other in level.sources}

@@ -41,8 +41,8 @@ def base_tables(b: Binding, rules: RuleSet) -> Iterator[Problem]:
 def key_rules(b: Binding, rules: RuleSet) -> Iterator[Problem]:
     """Joins on part of a key, and driving tables without a filter on their company: both follow from the columns the text equates."""
     equalities = Equalities(b)
-    yield from incomplete_joins(b, equalities)
-    yield from missing_company_filters(b, equalities, rules.company_filter_exempt)
+    yield from incomplete_joins(b, equalities, rules.company_masters)
+    yield from missing_company_filters(b, equalities, rules.company_masters)
 
 
 def functions(b: Binding, rules: RuleSet) -> Iterator[Problem]:

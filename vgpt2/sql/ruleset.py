@@ -26,12 +26,12 @@ class RuleSetError(ValueError):
 class RuleSet:
     severities: dict[str, Severity]  # a code that is off is absent
     nolock_hints: frozenset[str] = frozenset()
-    company_filter_exempt: frozenset[str] = frozenset()
+    company_masters: frozenset[str] = frozenset()
 
     def without(self, *codes: str) -> RuleSet:
         """The same rules with these codes off."""
         kept = {code: severity for code, severity in self.severities.items() if code not in codes}
-        return RuleSet(kept, self.nolock_hints, self.company_filter_exempt)
+        return RuleSet(kept, self.nolock_hints, self.company_masters)
 
 
 HOUSE_CODES = ("incomplete_join", "missing_nolock", "alias", "missing_company_filter", "base_table")
@@ -52,14 +52,14 @@ def load_rules(path: str | Path) -> RuleSet:
         raise RuleSetError(f"{path}: cannot be read as YAML: {' '.join(str(error).split())[:120]}") from None
     if not isinstance(read, dict):
         raise RuleSetError(f"{path}: holds a {type(read).__name__}; it must map keys to settings, as house.yaml does")
-    known = {"severities", "nolock_hints", "company_filter_exempt"}
+    known = {"severities", "nolock_hints", "company_masters"}
     for key in read:
         if key not in known:
             raise RuleSetError(f"{path}: unknown key '{key}'; allowed are {', '.join(sorted(known))}")
     return RuleSet(
         _severities(path, read.get("severities") or {}),
         frozenset(str(hint).upper() for hint in _names(path, read, "nolock_hints")),
-        frozenset(_names(path, read, "company_filter_exempt")),
+        frozenset(_names(path, read, "company_masters")),
     )
 
 

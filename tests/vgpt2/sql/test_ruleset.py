@@ -38,7 +38,7 @@ def test_another_house_may_ask_for_another_hint(tmp_path: Path) -> None:
 
 
 def test_exempt_tables_may_be_read_for_all_companies(tmp_path: Path) -> None:
-    rules = load_rules(rules_file(tmp_path, "nolock_hints: [NOLOCK]\ncompany_filter_exempt: [APTH]\n"))
+    rules = load_rules(rules_file(tmp_path, "nolock_hints: [NOLOCK]\ncompany_masters: [APTH]\n"))
     assert check("SELECT APRef FROM APTH WITH (NOLOCK)", load_catalogue(CORE), rules) == []
 
 
