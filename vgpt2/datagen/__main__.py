@@ -96,7 +96,7 @@ def _write(args: argparse.Namespace, out: Path, rows: list[dict[str, object]], f
     from vgpt2.datagen import records
 
     options = [f"--catalogue {args.catalogue.resolve().name}", f"--out {args.out.resolve().name}"]
-    options += [f"--{name} {getattr(args, name)}" for name in ("size", "recipe") if name in args]
+    options += [f"--{name} {vars(args)[name]}" for name in ("size", "recipe") if name in args]
     command = " ".join(["python -m vgpt2.datagen", args.command, *options, f"--seed {args.seed}"])
     out.parent.mkdir(parents=True, exist_ok=True)
     records.write(out, rows, {**about, "command": command, "seed": args.seed, "catalogue": fingerprint})

@@ -15,7 +15,7 @@ from vgpt2.sql.schema import Column, Object
 MONTHS = ("January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December")
 
 # The head of a description ends where its explanation begins.
-_EXPLANATION = re.compile(r"\s*(?:[:,;(]|\bwith\b|\band (?:its|their)\b|\bbefore\b|\blinked\b|\bshared\b).*$")
+_EXPLANATION = re.compile(r"(?:[:,;(]|\bwith\b|\band (?:its|their)\b|\bbefore\b|\blinked\b|\bshared\b).*$")
 _COMPLEMENT = re.compile(r"\s(?:of|to|for|by|in|on|at|from|waiting|stocked|assigned|covered|tied|set|touched|see)\s.*$")
 _UNCOUNTABLE = {"detail", "history", "master", "log", "control", "data", "summary", "completed"}
 _FLAG = re.compile(r"^Y (?:when|while|if) (?P<clause>.+)$")
@@ -30,8 +30,12 @@ def noun(description: str | None) -> str | None:
     """The singular an object is called by: 'AP transaction header: one posted vendor invoice' -> 'AP transaction header'."""
     if not description:
         return None
-    plain = re.sub(r"\s*\([^)]*\)", "", description)
-    return _EXPLANATION.sub("", plain).strip() or None
+    return _EXPLANATION.sub("", without_brackets(description)).strip() or None
+
+
+def without_brackets(text: str) -> str:
+    """The text without what stands in brackets, single blanks between its words."""
+    return " ".join(re.sub(r"\([^()]*\)", " ", text).split())
 
 
 def things(description: str | None) -> str | None:
@@ -64,8 +68,7 @@ def gloss(description: str | None) -> str | None:
     """What a column holds, as words that fit after 'the'; None for flags, housekeeping columns and missing descriptions."""
     if not description or _FLAG.match(description) or _HOUSEKEEPING.search(description):
         return None
-    plain = re.sub(r"\s*\([^)]*\)", "", description)
-    words = re.sub(r"\s*(?:[:;]|,\s*such as\b).*$", "", plain).strip()
+    words = re.sub(r"(?:[:;]|,\s*such as\b).*$", "", without_brackets(description)).strip()
     return words if words and "," not in words else None
 
 
