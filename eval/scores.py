@@ -110,8 +110,8 @@ def outcomes(judged: Iterable[Judged]) -> dict[str, dict[str, bool]]:
     for group in dict.fromkeys(a.group for a in answers if a.kind == "sql"):
         for name, _, _ in SQL_ROWS:
             found[f"{group}/{name}"] = {a.id: a.passed[name] for a in answers if a.group == group and name in a.passed}
-        for asked, _ in ASKED_ROWS:
-            found[f"{group}/asked_{asked}"] = {a.id: a.right for a in answers if a.group == group and a.asked == asked}
+        for way, _ in ASKED_ROWS:
+            found[f"{group}/asked_{way}"] = {a.id: a.right for a in answers if a.group == group and a.asked == way}
     found["all/sound"] = {a.id: a.collapse is None for a in answers}
     return {key: passed for key, passed in found.items() if passed}
 
@@ -163,7 +163,7 @@ def _title_and_want(group: str, name: str, what: str) -> tuple[str, float | None
         "column": ("column found by its meaning", COLUMN_WANT),
         "sound": ("answers without collapse", WITHOUT_COLLAPSE_WANT),
         **{row: (title, share) for row, title, share in SQL_ROWS},
-        **{f"asked_{asked}": (title, RIGHT_SQL_WANT) for asked, title in ASKED_ROWS},
+        **{f"asked_{way}": (title, RIGHT_SQL_WANT) for way, title in ASKED_ROWS},
     }
     title, want = titles[name]
     if place and name in ("real", "fake", "balanced"):
