@@ -17,7 +17,6 @@ from vgpt2.datagen.sides import Side
 from vgpt2.sql.render import render_compact
 from vgpt2.sql.schema import Object
 
-
 # of the questions for SQL; the others give the columns' own names, which a small model learns to copy long before it learns to translate
 WORDED_SHARE = 0.4
 
