@@ -49,7 +49,10 @@ class Subject:
 
 @dataclass(frozen=True)
 class Question:
-    """A prompt with its right answer; `subject` where it hangs on one name being real, `query` where the answer is SQL."""
+    """A prompt with its right answer; `subject` where it hangs on one name being real, `query` where the answer is SQL.
+
+    `category` is the set's, where it is not the kind's own; `source` is where the material comes from.
+    """
 
     kind: str
     template: str
@@ -60,6 +63,8 @@ class Question:
     expect: dict[str, Any] = field(hash=False)
     subject: Subject | None = None
     query: Query | None = None
+    category: str | None = None
+    source: str = "catalogue"
 
     @property
     def prompt(self) -> str:

@@ -18,7 +18,6 @@ from vgpt2.datagen.questions import Chat, Question
 from vgpt2.datagen.recipes import ROOM_OF
 from vgpt2.datagen.sides import Side
 
-SOURCE = "catalogue"
 SUITE_GROUPS = {kind: "columns" if kind.endswith("_column") else "sql_schema" if kind.startswith("sql_") else kind for kind in ROOM_OF}
 Row = dict[str, Any]
 
@@ -34,7 +33,7 @@ def sft_rows(chats: Sequence[Chat]) -> list[Row]:
         for turn, q in enumerate(chat):
             messages += [{"role": "user", "content": q.ask if turn else q.prompt}, {"role": "assistant", "content": q.answer}]
         objects = list(dict.fromkeys(name for q in chat for name in q.objects))
-        about = {"id": f"sft-{index:05d}", "category": ROOM_OF[chat[0].kind], "source": SOURCE, "template": [q.template for q in chat]}
+        about = {"id": f"sft-{index:05d}", "category": _category(chat[0]), "source": chat[0].source, "template": [q.template for q in chat]}
         rows.append({**about, "objects": objects, "messages": messages})
     return rows
 
@@ -106,8 +105,11 @@ def _with_wrong_answers(groups: Sequence[tuple[str, Sequence[Question]]], side: 
 
 
 def _about(stage: str, index: int, q: Question) -> Row:
-    category = ROOM_OF[q.kind]
-    return {"id": f"{stage}-{index:05d}", "category": category, "source": SOURCE, "template": q.template, "objects": list(q.objects)}
+    return {"id": f"{stage}-{index:05d}", "category": _category(q), "source": q.source, "template": q.template, "objects": list(q.objects)}
+
+
+def _category(q: Question) -> str:
+    return q.category or ROOM_OF[q.kind]
 
 
 def _user(q: Question) -> dict[str, str]:
