@@ -48,6 +48,7 @@ _KINDS = {
 _OPENERS = re.compile(r"""'[^']*(?:''[^']*)*'?|"[^"]*(?:""[^"]*)*"?|\[[^\]]*(?:\]\][^\]]*)*\]?|--[^\r\n]*|/\*""")
 _COMMENT_EDGE = re.compile(r"/\*|\*/")
 _GO_LINE = re.compile(r"^[^\S\r\n]*(GO)(?:[^\S\r\n]+\d+)?[^\S\r\n]*;?[^\S\r\n]*(?:--[^\r\n]*)?$", re.IGNORECASE | re.MULTILINE)
+_EDGES = re.compile(f"(?:{_OPENERS.pattern})|{_GO_LINE.pattern}", re.IGNORECASE | re.MULTILINE)
 _LINE_END = re.compile(r"\r\n|\r|\n")
 
 
@@ -76,7 +77,7 @@ class Token:
 def tokenize(sql: str) -> list[Token]:
     """All tokens but whitespace and comments, the last one END. Any text has tokens; what T-SQL cannot read is BROKEN."""
     tokens: list[Token] = []
-    text, unclosed = _without_block_comments(sql.replace("\ufeff", " ").replace("\0", "\ufffd"))
+    text, unclosed = _blanked(sql)
     separators = {m.start(1): m.end() for m in _GO_LINE.finditer(text)} if "go" in text.lower() else {}
     skip_to = 0
     for kind, value, pos in _lexed(text):
@@ -92,6 +93,34 @@ def tokenize(sql: str) -> list[Token]:
         tokens.append(Token(BROKEN, sql[unclosed:], unclosed))
     tokens.append(Token(END, "", len(sql)))
     return tokens
+
+
+def batches(sql: str) -> Iterator[tuple[int, str]]:
+    """(offset, text) of what stands between GO lines, comments blanked out so that offsets stay; quotes may hold a GO line."""
+    text, unclosed = _blanked(sql)
+    start = 0
+    if "go" in text.lower():
+        for edge in _EDGES.finditer(text):
+            if edge.group(1):
+                yield start, text[start : edge.start(1)]
+                start = edge.end()
+    yield start, text[start:] + ("" if unclosed is None else sql[unclosed:])
+
+
+def line_comments(sql: str) -> dict[int, tuple[str, bool]]:
+    """Offset of every `--` comment with its text, and whether it stands alone on its line."""
+    found = {}
+    text, _ = _without_block_comments(sql)
+    for opener in _OPENERS.finditer(text):
+        if opener.group().startswith("--"):
+            before = text[text.rfind("\n", 0, opener.start()) + 1 : opener.start()]
+            found[opener.start()] = (opener.group()[2:].strip(), not before.strip())
+    return found
+
+
+def _blanked(sql: str) -> tuple[str, int | None]:
+    """The text without block comments and the marks that editors leave; see _without_block_comments."""
+    return _without_block_comments(sql.replace("\ufeff", " ").replace("\0", "\ufffd"))
 
 
 def _lexed(text: str) -> Iterator[tuple[str, str, int]]:

@@ -44,7 +44,7 @@ def _table_definition(b: Binding, node: st.TableDefinition) -> None:
     if node.adds and known is None:
         return
     before = list(known.outputs) if node.adds and known else []
-    b.tables[node.name.last] = Rowset([*before, *(node.columns or [])], open=bool(node.adds and known and known.open))
+    b.tables[node.name.last] = Rowset([*before, *(column.name for column in node.columns)], open=bool(node.adds and known and known.open))
 
 
 def _drop(b: Binding, node: st.DropTable) -> None:

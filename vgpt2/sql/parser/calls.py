@@ -258,24 +258,24 @@ def type_name(s: Stream) -> TypeName:
     s.accept("VARYING")
     if token.kind is not QUOTED and token.key in FOREIGN_TYPES:
         s.fail(f"T-SQL has no type {token.text}; write {FOREIGN_TYPES[token.key]}", token)
-    if s.at("("):
-        type_arguments(s, token)
-    return TypeName(first.pos, token.name)
+    return TypeName(first.pos, token.name, type_arguments(s, token) if s.at("(") else ())
 
 
-def type_arguments(s: Stream, token: Token) -> None:
+def type_arguments(s: Stream, token: Token) -> tuple[str, ...]:
     """type_arguments := ( number|MAX [, number] ); those of xml name a schema"""
     if token.key == "XML":
         s.skip_parentheses()
-        return
+        return ()
     s.take()
+    arguments = []
     for place in range(2):
         if not (s.tok.kind is NUMBER or (place == 0 and s.at("MAX"))):
             s.fail("expected a length" if place == 0 else "expected a scale")
-        s.take()
+        arguments.append(s.take().text)
         if place == 1 or not s.accept(","):
             break
     s.expect(")")
+    return tuple(arguments)
 
 
 def _opened(s: Stream) -> Call:

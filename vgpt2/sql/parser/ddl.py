@@ -3,29 +3,50 @@
 from __future__ import annotations
 
 from vgpt2.sql.lexer import BROKEN, END, GO, QUOTED, Token
-from vgpt2.sql.parser import calls
+from vgpt2.sql.parser import calls, tables
 from vgpt2.sql.parser.expressions import name
 from vgpt2.sql.parser.nodes import Name
 from vgpt2.sql.parser.select import with_
 from vgpt2.sql.parser.sources import column_names
-from vgpt2.sql.parser.statement_nodes import DropTable, Opaque, Statement, TableDefinition, ViewDefinition
+from vgpt2.sql.parser.statement_nodes import (
+    DropTable,
+    IndexDefinition,
+    KeyDefinition,
+    Opaque,
+    Statement,
+    TableDefinition,
+    TypeDefinition,
+    ViewDefinition,
+)
 from vgpt2.sql.parser.stream import Stream
 from vgpt2.sql.parser.words import STATEMENTS
 
 UNREAD = ("GRANT", "DENY", "REVOKE", "BACKUP", "RESTORE", "DBCC", "BULK", "KILL")
-_CONSTRAINTS = frozenset(("CONSTRAINT", "PRIMARY", "UNIQUE", "FOREIGN", "CHECK", "INDEX", "PERIOD"))
+_ALTERATIONS = ("ADD", "ALTER", "MODIFY", "DROP")
 
 
 def create(s: Stream) -> Statement:
-    """create := CREATE TABLE table_body | CREATE|ALTER [OR ALTER] VIEW view | ALTER TABLE alter_table | anything else, unread"""
+    """create := CREATE TABLE table_body | CREATE|ALTER [OR ALTER] VIEW view | ALTER TABLE alter_table | CREATE index|type
+
+    Anything else is unread.
+    """
     first = s.take()
     if s.accept("OR"):
-        s.expect("ALTER")
-    if s.accept("VIEW"):
+        s.expect("ALTER", *(("REPLACE",) if s.lenient else ()))
+    if s.lenient:
+        s.accept("UNLOGGED", "MATERIALIZED")
+    kind = s.accept("VIEW", "TABLE")
+    if kind is not None and s.lenient and not s.accept_words("IF", "NOT", "EXISTS") and not s.accept_words("IF", "EXISTS"):
+        s.accept("ONLY")
+    if kind is not None and kind.key == "VIEW":
         return view(s)
-    if s.accept("TABLE"):
+    if kind is not None:
         path = name(s)
-        return table_body(s, path) if first.key == "CREATE" else alter_table(s, path)
+        return tables.table_body(s, path) if first.key == "CREATE" else alter_table(s, path)
+    if first.key == "CREATE" and s.at("UNIQUE"):
+        return index(s)
+    if first.key == "CREATE" and s.accept("TYPE"):
+        return type_(s, first)
     return unread(s, first)
 
 
@@ -43,58 +64,56 @@ def view(s: Stream) -> Statement:
     return ViewDefinition(path.pos, path, columns, query)
 
 
-def table_body(s: Stream, path: Name) -> TableDefinition:
-    """table_body := ( element {, element} ) {word}: the storage clauses behind it are not read"""
-    s.expect("(")
-    columns = []
-    while not s.at(")"):
-        columns += element(s)
-        if not s.accept(","):
-            break
-    s.expect(")")
-    while s.at("ON", "TEXTIMAGE_ON") and s.at_name(1):
-        s.take()
-        s.take()
-        if s.at("("):
-            s.skip_parentheses()
-    return TableDefinition(path.pos, path, columns)
-
-
-def element(s: Stream) -> list[str]:
-    """element := constraint | name type ... | name AS expression; the columns it makes"""
-    made = []
-    if s.tok.key not in _CONSTRAINTS:
-        made.append(s.name("a column").name)
-        if not s.at("AS"):
-            calls.type_name(s)
-    while not s.at(",", ")"):
-        if s.tok.kind in (END, GO, BROKEN):
-            s.fail("expected )")
-        if s.at("("):
-            s.skip_parentheses()
-        else:
-            s.take()
-    return made
-
-
 def alter_table(s: Stream, path: Name) -> Statement:
-    """alter_table := ADD [COLUMN] element {, element} | anything else, unread"""
-    if not s.at("ADD") or s.peek().key in _CONSTRAINTS or not s.at_name(1):
+    """alter_table := [WITH CHECK|NOCHECK] ADD altered {, altered} | anything else, unread"""
+    if s.at("WITH") and s.peek().key in ("CHECK", "NOCHECK"):
+        s.take()
+        s.take()
+    if not s.at(*(_ALTERATIONS if s.lenient else ("ADD",))):
         return unread(s)
+    table = TableDefinition(path.pos, path, adds=True)
+    tables.altered(s, table)
+    while s.accept(","):
+        tables.altered(s, table)
+    return table
+
+
+def index(s: Stream) -> Statement:
+    """index := UNIQUE [CLUSTERED|NONCLUSTERED] INDEX [name] ON name ( column {, column} ) ...; one with WHERE is no key of the table"""
+    first = s.expect("UNIQUE")
+    is_clustered = tables.clustering(s)
+    s.expect("INDEX")
+    while not s.at("ON"):
+        if s.tok.kind in (END, GO, BROKEN):
+            s.fail("expected ON")
+        s.take()
     s.take()
-    columns = [s.name("a column").name]
-    calls.type_name(s)
-    while s.tok.kind not in (END, GO) and not s.at(";"):
-        if s.at(",") and s.at_name(1):
-            s.take()
-            columns.append(s.take().name)
-        elif s.at("("):
+    s.accept("ONLY")
+    path = name(s)
+    if s.accept("USING"):
+        s.take()
+    key = KeyDefinition(first.pos, "UNIQUE", tables.key_columns(s), is_clustered)
+    is_partial = False
+    while s.tok.kind not in (END, GO, BROKEN) and not s.at(";") and (s.tok.key not in STATEMENTS or s.at("WITH")):
+        is_partial |= s.at("WHERE")
+        if s.at("("):
             s.skip_parentheses()
-        elif s.tok.key in STATEMENTS or s.at("END", "ELSE"):
-            break
         else:
             s.take()
-    return TableDefinition(path.pos, path, columns, adds=True)
+    return Opaque(first.pos) if is_partial else IndexDefinition(first.pos, path, key)
+
+
+def type_(s: Stream, first: Token) -> Statement:
+    """type := name FROM type [[NOT] NULL] | name and anything else, unread"""
+    path = name(s)
+    if not s.accept("FROM"):
+        return unread(s, first)
+    node = TypeDefinition(first.pos, path, calls.type_name(s))
+    if s.accept_words("NOT", "NULL"):
+        node.nullable = False
+    elif s.accept("NULL"):
+        node.nullable = True
+    return node
 
 
 def drop(s: Stream) -> Statement:

@@ -72,6 +72,7 @@ class Arithmetic:
 class TypeName:
     pos: int
     name: str
+    arguments: tuple[str, ...] = ()  # length, or precision and scale, as written
 
 
 @dataclass(slots=True, eq=False)

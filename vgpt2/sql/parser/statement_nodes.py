@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from vgpt2.sql.parser.nodes import Condition, Cte, Expression, Item, Name, Query, Source, Table, Values
+from vgpt2.sql.parser.nodes import Condition, Cte, Expression, Item, Name, Query, Source, Table, TypeName, Values
 
 
 @dataclass(slots=True, eq=False)
@@ -75,13 +75,58 @@ class MergeWhen:
 
 
 @dataclass(slots=True, eq=False)
+class ColumnDefinition:
+    pos: int
+    name: str
+    type: TypeName | None = None  # None where it is computed, and where none is written
+    nullable: bool | None = None  # None where the definition does not say
+    identity: bool = False
+    comment: str | None = None
+
+
+@dataclass(slots=True, eq=False)
+class KeyDefinition:
+    """A key of a table: as a constraint, at a column, or as a unique index."""
+
+    pos: int
+    kind: str  # 'PRIMARY KEY', 'UNIQUE' or 'FOREIGN KEY'
+    columns: list[str]
+    clustered: bool | None = None  # None where the definition does not say
+    parent: Name | None = None  # of a foreign key
+    parent_columns: list[str] = field(default_factory=list)  # empty: the parent's primary key
+
+
+@dataclass(slots=True, eq=False)
 class TableDefinition:
-    """CREATE TABLE, ALTER TABLE ADD and DECLARE @t TABLE: a name and its columns, None where they cannot be told."""
+    """CREATE TABLE, ALTER TABLE and DECLARE @t TABLE: a name, its columns and its keys."""
 
     pos: int
     name: Name
-    columns: list[str] | None
-    adds: bool = False
+    columns: list[ColumnDefinition] = field(default_factory=list)
+    keys: list[KeyDefinition] = field(default_factory=list)
+    adds: bool = False  # ALTER TABLE: what it says is added to what is there
+    changes: list[ColumnDefinition] = field(default_factory=list)  # of ALTER COLUMN
+    drops: list[str] = field(default_factory=list)
+    comment: str | None = None
+
+
+@dataclass(slots=True, eq=False)
+class IndexDefinition:
+    """CREATE UNIQUE INDEX."""
+
+    pos: int
+    table: Name
+    key: KeyDefinition
+
+
+@dataclass(slots=True, eq=False)
+class TypeDefinition:
+    """CREATE TYPE ... FROM ...: a name for a type."""
+
+    pos: int
+    name: Name
+    type: TypeName
+    nullable: bool | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -132,5 +177,18 @@ class Opaque:
 
 
 Statement: TypeAlias = (
-    SelectStatement | Insert | Update | Delete | Merge | TableDefinition | ViewDefinition | DropTable | Evaluate | Branch | Block | Opaque
+    SelectStatement
+    | Insert
+    | Update
+    | Delete
+    | Merge
+    | TableDefinition
+    | IndexDefinition
+    | TypeDefinition
+    | ViewDefinition
+    | DropTable
+    | Evaluate
+    | Branch
+    | Block
+    | Opaque
 )

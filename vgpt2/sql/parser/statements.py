@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from vgpt2.sql.lexer import BROKEN, END, GO, VARIABLE
-from vgpt2.sql.parser import calls, ddl, dml
+from vgpt2.sql.parser import calls, ddl, dml, tables
 from vgpt2.sql.parser.execute import at_end_of_statement, execute, procedure_call
 from vgpt2.sql.parser.expressions import name
 from vgpt2.sql.parser.nodes import Cte, Expression, Query, Variable
@@ -176,7 +176,7 @@ def declaration(s: Stream) -> Statement:
         s.fail("expected a variable", token)
     s.accept("AS")
     if s.accept("TABLE"):
-        return ddl.table_body(s, ddl.named(token))
+        return tables.table_body(s, ddl.named(token))
     calls.type_name(s)
     return Evaluate(token.pos, [s.expression()] if s.accept("=") else [])
 

@@ -37,11 +37,15 @@ class Grammar(NamedTuple):
 
 
 class Stream:
-    """A cursor over tokens, with the grammar's recursive productions at hand."""
+    """A cursor over tokens, with the grammar's recursive productions at hand.
 
-    def __init__(self, tokens: list[Token], grammar: Grammar) -> None:
+    `lenient`: table definitions may be those of another database, so that a reserved word may be a name and any words a type.
+    """
+
+    def __init__(self, tokens: list[Token], grammar: Grammar, *, lenient: bool = False) -> None:
         self.tokens = tokens
         self.grammar = grammar
+        self.lenient = lenient
         self.index = 0
         self.depth = 0
         self.tok = tokens[0]
