@@ -58,5 +58,9 @@ class Mistakes:
     def refuse(self) -> None:
         """Raises ValueError with the first three and the number of the others, if there is any."""
         if self.count:
-            more = [f"and {self.count - SHOWN:,} more: {self._last_file}"] if self.count > SHOWN else []
-            raise ValueError("\n".join(self._first + more))
+            raise ValueError("\n".join(self.said))
+
+    @property
+    def said(self) -> list[str]:
+        """The first three, and a line with the number of the others."""
+        return self._first + ([f"and {self.count - SHOWN:,} more: {self._last_file}"] if self.count > SHOWN else [])

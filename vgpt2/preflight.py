@@ -11,6 +11,7 @@ from vgpt2.config import TrainConfig
 from vgpt2.registry import sources
 
 CONFIG_HEAD = "# the resolved config of this run, written by python -m vgpt2.train"
+AUDIT_VERSION = 2  # raised when the audit's rules grow: an older verdict vouches for less
 RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 # Windows opens these as devices, whatever their ending
 RESERVED = re.compile(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\..*)?")
@@ -121,6 +122,8 @@ def _audit(path: Path) -> list[str]:
     audit = found.get("audit") or {}
     if not audit.get("passed"):
         return [f"{path}: its audit has not passed; {cure}"]
+    if audit.get("version") != AUDIT_VERSION:
+        return [f"{path}: its audit is of version {audit.get('version')}, and this version asks for {AUDIT_VERSION}; {cure}"]
     if audit.get("sha256") != sha256_of(path):
         return [f"{path}: changed since its audit; {cure}"]
     return []

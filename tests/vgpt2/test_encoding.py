@@ -11,7 +11,7 @@ import pytest
 import tiny_encoders
 import tiny_tokenizer
 
-from vgpt2 import encoding
+from vgpt2 import encoding, workers
 from vgpt2.encoding import WorkerLost, encode_all
 from vgpt2.layouts import Record
 from vgpt2.tokenizer import ChatTokenizer
@@ -51,7 +51,7 @@ def test_examples_come_in_the_order_of_their_rows_with_the_others_counted(tokeni
 
 
 def test_few_rows_are_encoded_here(monkeypatch):
-    monkeypatch.setattr(encoding, "_in_workers", lambda *_: pytest.fail("a worker for ten rows"))
+    monkeypatch.setattr(workers, "_Worker", lambda *_: pytest.fail("a worker for ten rows"))
     assert len(encode_all(rows(5), tiny_encoders.refuses_sevens, tokenizer=None)[0]) == 5
 
 

@@ -2,22 +2,51 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Callable, Sequence
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import quantiles
-from typing import Any
+from typing import Any, Protocol
 
-from vgpt2.datagen.cases import Case, read_cases
+from vgpt2 import rowfiles
+from vgpt2.datagen import balance
+from vgpt2.datagen.balance import Balance, Outcome
+from vgpt2.datagen.coverage import Covered, coverage
+from vgpt2.datagen.examine import Examiner, Rows, examine
+from vgpt2.datagen.facts import Failure, Part
+from vgpt2.datagen.lengths import Lengths, lengths
 from vgpt2.datagen.names import Names, load_names
 from vgpt2.datagen.records import manifest_path, write_manifest
-from vgpt2.datagen.rules import RULES, Context, Outcome
-from vgpt2.sql.extract import sql_blocks
+from vgpt2.datagen.rules import RULES, Context, held_out
+from vgpt2.dropped import Dropped, Mistakes
+from vgpt2.preflight import AUDIT_VERSION, sha256_of
+from vgpt2.registry import Source, sources
+from vgpt2.sql.names import NameIndex
+from vgpt2.workers import Crew, in_order
 
-AUDIT_VERSION = 1
-_WORDS = 4.0  # characters a token of mixed prose and SQL, where no tokenizer is given
+CHUNK = 200  # rows that a worker takes at once
+BYTES_PER_WORKER = 4 << 20  # of a file: below, a worker's start costs more than it saves
+CREW = Crew("auditing", "once more, or without workers: --workers 0", stall_s=300.0)
+NAMES_SHOWN = 40
+
+
+class Progress(Protocol):
+    """Makes a bar, such as tqdm's, for some work on `total` bytes or rows."""
+
+    def __call__(self, what: str, total: int) -> AbstractContextManager[Any]: ...
+
+
+@dataclass(frozen=True)
+class Misnamed:
+    """A name that is not real, in how many places it stands, the first of them, and the real name it may mean."""
+
+    name: str
+    count: int
+    where: str
+    nearest: str | None
 
 
 @dataclass(frozen=True)
@@ -26,8 +55,16 @@ class FileAudit:
     sha256: str
     stage: str
     rows: int
+    cases: int
     outcomes: dict[str, Outcome]
-    figures: dict[str, str]
+    dropped: Dropped  # rows that the trainer would leave out
+    lengths: Lengths
+    balances: tuple[Balance, ...]
+    ratios: dict[str, float]  # of right to wrong answers' lengths, by category
+    misnamed: tuple[Misnamed, ...]  # the most frequent first
+    coverage: tuple[Covered, ...]
+    answer_tokens: dict[str, int]  # 'all', 'sql'
+    sql: dict[str, int]  # rewarded answers: 'answers', 'with SQL', 'hinted'
 
     @property
     def passed(self) -> bool:
@@ -44,69 +81,120 @@ class Audit:
         return all(file.passed for file in self.files)
 
 
-def audit(paths: Sequence[Path], *, catalogue: Path, suites: Sequence[Path], tokenizer: Path | None) -> Audit:
-    """The rules' outcomes for each file; each file's manifest is made or completed with its own.
+def audit(
+    files: Sequence[str | Path],
+    *,
+    catalogue: Path,
+    suites: Sequence[Path] = (),
+    tokenizer: Path | None = None,
+    limit: int = 4096,
+    registry: Path | None = None,
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> Audit:
+    """The rules' outcomes for each file or name of the registry; each file's manifest is made or completed with its own.
 
+    limit: tokens above which a row counts as over-long. workers None: by the size of the file; the outcome does not depend on it.
     Raises ValueError or OSError where a file, suite, catalogue or tokenizer cannot be read at all.
     """
     names = load_names(catalogue)
-    context = Context(names, tuple(row for suite in suites for row in _suite_rows(suite)))
-    count = token_counter(tokenizer)
-    files = tuple(_audit_file(path, context, count, exact=tokenizer is not None) for path in paths)
-    for file in files:
+    held = held_out([row for suite in suites for row in _suite_rows(suite)]) if suites else None
+    context = Context(names, held)
+    audited = []
+    for source in sources(files, registry):
+        examiner = Examiner(source.path, source.layout, context, tokenizer)
+        part = examined(examiner, workers=workers, progress=progress)
+        audited.append(_judged(source, part, context, limit=limit, is_exact=tokenizer is not None))
+    for file in audited:
         _record(file, names.catalogue.fingerprint)
-    return Audit(files, names.catalogue.fingerprint)
+    return Audit(tuple(audited), names.catalogue.fingerprint)
 
 
-def token_counter(tokenizer: Path | None) -> Callable[[str], int]:
-    """Tokens of a text by the folder's tokenizer.json; an estimate of four characters a token where there is none."""
-    if tokenizer is None:
-        return lambda text: round(len(text) / _WORDS)
-    from tokenizers import Tokenizer
-
-    file = tokenizer / "tokenizer.json"
-    if not file.is_file():
-        raise ValueError(f"{file}: no such file; --tokenizer names a folder that holds tokenizer.json")
-    loaded = Tokenizer.from_file(str(file))
-    return lambda text: len(loaded.encode(text, add_special_tokens=False).ids)
-
-
-def _audit_file(path: Path, context: Context, count: Callable[[str], int], *, exact: bool) -> FileAudit:
-    read = read_cases(path)
-    cases = read.cases
-    if not cases and not read.mistakes:
+def examined(examiner: Examiner, *, workers: int | None, progress: Progress | None) -> Part:
+    """All rows of the examiner's file as one part."""
+    path, mistakes, whole = examiner.path, Mistakes(), Part()
+    size = path.stat().st_size if path.is_file() else 0
+    if workers is None:
+        workers = min(os.cpu_count() or 1, size // BYTES_PER_WORKER)
+        workers = workers if workers > 1 else 0
+    parts = in_order(examine, examiner, chunks(path, mistakes), workers=workers, crew=CREW, place=_place(path))
+    with closing(parts), progress(f"audit {path.name}", _count_lines(path)) if progress else nullcontext() as bar:
+        for part in parts:
+            whole.add(part)
+            if bar is not None:
+                bar.update(part.rows)
+    whole.mistakes = [*mistakes.said, *whole.mistakes]
+    if not whole.cases and not whole.mistakes:
         raise ValueError(f"{path}: holds no row that can be learned from; an empty set cannot be audited")
-    stages = sorted({case.stage for case in cases})
-    mixed = (f"{path}: holds {' and '.join(stages)} rows; one file, one stage",) if len(stages) > 1 else ()
-    note = ", ".join(f"{n} dropped: {reason}" for reason, n in read.dropped.counts.items())
-    outcomes = {"readable rows": Outcome(read.rows, (*read.mistakes, *mixed), note=note)}
-    outcomes |= {name: rule(cases, context) for name, rule in RULES.items()}
-    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
-    return FileAudit(path, sha256, "/".join(stages), read.rows, outcomes, _figures(cases, context.names, count, exact))
+    return whole
 
 
-def _figures(cases: Sequence[Case], names: Names, count: Callable[[str], int], exact: bool) -> dict[str, str]:
-    """Facts that no rule judges: token lengths, share of SQL, how much of the catalogue occurs."""
-    rows: dict[str, int] = {}  # the last answer of a chat has all that was said before it
-    for case in cases:
-        rows[case.where] = rows.get(case.where, 0) + sum(count(answer) for answer in case.answers)
-    asked = {case.where: len(case.answers) * count(case.prompt) if case.stage != "sft" else count(case.prompt) for case in cases}
-    lengths = [tokens + asked[where] for where, tokens in rows.items()]
-    answers = [answer for case in cases for answer in case.answers]
-    with_sql = sum(bool(sql_blocks(answer)) for answer in answers)
-    text = "\n".join(text for case in cases for text in (case.prompt, *case.answers))
-    words = set(_words(text))
-    used = sum(name in words for name in names.catalogue.objects)
-    figures = {"objects": f"{used} of {len(names.catalogue)} occur", "answers with SQL": f"{with_sql} of {len(answers)}"}
-    if len(lengths) > 1:
-        cuts = quantiles(lengths, n=20)
-        spread = f"in {len(lengths):,} rows without chat template: median {cuts[9]:.0f}, 95 % {cuts[18]:.0f}, longest {max(lengths)}"
-        figures["tokens" if exact else "tokens, estimated"] = f"{sum(lengths):,} {spread}"
-    return figures
+def chunks(path: Path, mistakes: Mistakes) -> Iterator[Rows]:
+    """The rows of a file, some at a time."""
+    rows: list[tuple[int, dict[str, Any]]] = []
+    for numbered in rowfiles.rows(path, mistakes):
+        rows.append(numbered)
+        if len(rows) == CHUNK:
+            yield rows
+            rows = []
+    if rows:
+        yield rows
 
 
-def _words(text: str) -> list[str]:
-    return "".join(c if c.isalnum() or c == "_" else " " for c in text).split()
+def _judged(source: Source, part: Part, context: Context, *, limit: int, is_exact: bool) -> FileAudit:
+    dropped = Dropped()
+    for reason, where in part.dropped:
+        dropped.add(reason, where)
+    stages = sorted({case.stage for case in part.cases})
+    unreadable = [Failure("", mistake) for mistake in part.mistakes]
+    if len(stages) > 1:
+        unreadable.append(Failure("", f"{source.path}: holds {' and '.join(stages)} rows; one file, one stage"))
+    outcomes = {"readable rows": Outcome(part.rows, tuple(unreadable))}
+    outcomes |= {rule: Outcome(part.checked[rule], tuple(part.failures.get(rule, ()))) for rule in RULES}
+    if context.held is not None:
+        outcomes["leaks from suites"] = _with_note(outcomes["leaks from suites"], f"{len(context.held.names)} held-out names")
+    outcomes |= {rule: judge(part.cases) for rule, judge in balance.RULES.items()}
+    return FileAudit(
+        source.path,
+        sha256_of(source.path),
+        "/".join(stages),
+        part.rows,
+        len(part.cases),
+        outcomes,
+        dropped,
+        lengths(part.tokens, limit=limit, is_exact=is_exact),
+        tuple(balance.balances(part.cases)),
+        balance.length_ratios(part.cases),
+        tuple(_misnamed(part, context.names)),
+        tuple(coverage(part.objects, part.columns, context.names.catalogue)),
+        dict(part.answer_tokens),
+        dict(part.sql),
+    )
+
+
+def _with_note(outcome: Outcome, note: str) -> Outcome:
+    return Outcome(outcome.checked, outcome.failures, note)
+
+
+def _misnamed(part: Part, names: Names) -> list[Misnamed]:
+    """Every unreal name of the rewarded answers, counted; the nearest real one is the commonest suggestion, or the nearest at all."""
+    first: dict[str, str] = {}
+    suggested: dict[str, Counter[str]] = {}
+    counts: Counter[str] = Counter()
+    for failure in part.failures.get("unreal names in rewarded answers", ()):
+        for unreal in failure.names:
+            counts[unreal.name] += 1
+            first.setdefault(unreal.name, failure.where)
+            if unreal.nearest:
+                suggested.setdefault(unreal.name, Counter())[unreal.nearest] += 1
+    index = NameIndex((*names.catalogue.objects, *names.columns)) if counts else None
+    found = []
+    for name, count in counts.most_common(NAMES_SHOWN):
+        best = suggested[name].most_common(1)[0][0] if name in suggested else None
+        if best is None and index is not None:
+            best = next(iter(index.nearest(name.rpartition(".")[2], 1, prefix=2)), None)
+        found.append(Misnamed(name, count, first[name], best))
+    return found
 
 
 def _suite_rows(path: Path) -> list[dict[str, Any]]:
@@ -114,6 +202,15 @@ def _suite_rows(path: Path) -> list[dict[str, Any]]:
     if any("messages" not in row or "expect" not in row for row in rows):
         raise ValueError(f"{path}: holds rows without messages or expect; --suite names a suite made by the suite command")
     return rows
+
+
+def _place(path: Path) -> Callable[[Rows], str]:
+    return lambda rows: f"{path}:{rows[0][0]} to {rows[-1][0]}"
+
+
+def _count_lines(path: Path) -> int:
+    with path.open("rb") as file:
+        return sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 20), b""))
 
 
 def _record(file: FileAudit, fingerprint: str) -> None:

@@ -7,15 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from vgpt2 import layouts, rowfiles
-from vgpt2.dropped import Dropped, Mistakes
-from vgpt2.layouts import FieldError, Kind, Layout, Record, Unusable
+from vgpt2 import layouts
+from vgpt2.layouts import Kind, Layout, Record
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Case:
     """One answer, or one pair: each answer of a chat is a case."""
 
@@ -26,6 +24,7 @@ class Case:
     good: tuple[str, ...]
     bad: tuple[str, ...]
     category: str | None = None
+    source: str | None = None
     template: str | None = None
     fault: str | None = None
 
@@ -34,55 +33,41 @@ class Case:
         return self.good + self.bad
 
 
-@dataclass(frozen=True)
-class ReadFile:
-    rows: int
-    cases: tuple[Case, ...]
-    dropped: Dropped  # what the trainer would leave out
-    mistakes: tuple[str, ...]  # lines with which the trainer would refuse the file
+def cases_of(row: Mapping[str, Any], layout: Layout, where: str) -> list[Case]:
+    """The cases of one row: one for a preference row, for a chat one for each answer that is trained.
+
+    Raises FieldError for a row with which the trainer would refuse the file, Unusable for one that it would leave out.
+    """
+    return [case for record in layouts.records(row, stage_of(row, layout), layout, where) for case in _cases(record)]
 
 
-def read_cases(path: Path) -> ReadFile:
-    """The file as the audit sees it. Raises ValueError when it cannot be read at all."""
-    cases: list[Case] = []
-    dropped, mistakes = Dropped(), Mistakes()
-    rows = 0
-    for line, row in rowfiles.rows(path, mistakes):
-        rows += 1
-        where = f"{path}:{line}"
-        try:
-            cases += [case for record in layouts.records(row, stage_of(row), Layout(), where) for case in _cases(record)]
-        except FieldError as error:
-            mistakes.add(str(path), f"{where}:{error.field}: {error}")
-        except Unusable as reason:
-            dropped.add(str(reason), where)
-    return ReadFile(rows, tuple(cases), dropped, _said(mistakes))
-
-
-def stage_of(row: Mapping[str, Any]) -> Kind:
+def stage_of(row: Mapping[str, Any], layout: Layout) -> Kind:
     """The stage a row is made for, by its fields."""
-    if row.get("chosen") is not None:
+    if _has(row, layout, "chosen"):
         return "dpo"
-    return "kto" if any(row.get(name) is not None for name in layouts.COLUMNS["label"]) else "sft"
+    return "kto" if _has(row, layout, "label") else "sft"
+
+
+def _has(row: Mapping[str, Any], layout: Layout, usual: str) -> bool:
+    return any(row.get(name) is not None for name in layout.columns[usual])
 
 
 def _cases(record: Record) -> list[Case]:
-    """One case for a preference row; for a chat one for each answer that is trained."""
-    about: dict[str, Any] = {name: record.meta.get(name) for name in ("category", "fault")}
+    about: dict[str, Any] = {name: record.meta.get(name) for name in ("category", "source", "fault")}
     templates = record.meta.get("template")
-    turns = [*record.prompt, {"role": "assistant", "content": record.completion or ""}]
-    answers = [n for n, turn in enumerate(turns) if turn["role"] == "assistant"]
     if record.kind != "sft":
         good, bad = ((record.chosen,), (record.rejected,)) if record.kind == "dpo" else ((), ())
         if record.kind == "kto":
             good, bad = ((record.completion,), ()) if record.label else ((), (record.completion,))
         return [Case(record.where, record.kind, *_asked(record.prompt), _texts(good), _texts(bad), template=templates, **about)]
     cases = []
+    turns = record.messages
+    answers = [n for n, turn in enumerate(turns) if turn["role"] == "assistant"]
     for number, n in enumerate(answers):
         template = templates[number] if isinstance(templates, list) and number < len(templates) else templates
         if turns[n].get("train", True):
             template = template if isinstance(template, str) else None
-            cases.append(Case(record.where, "sft", *_asked(turns[:n]), (str(turns[n]["content"]),), (), template=template, **about))
+            cases.append(Case(record.where, "sft", *_asked(turns[:n]), (turns[n]["content"],), (), template=template, **about))
     return cases
 
 
@@ -94,11 +79,3 @@ def _asked(turns: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
 
 def _texts(answers: tuple[str | None, ...]) -> tuple[str, ...]:
     return tuple(answer or "" for answer in answers)
-
-
-def _said(mistakes: Mistakes) -> tuple[str, ...]:
-    try:
-        mistakes.refuse()
-    except ValueError as error:
-        return tuple(str(error).splitlines())
-    return ()

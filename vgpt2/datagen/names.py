@@ -36,12 +36,12 @@ class Names:
         return held_out_objects(self.catalogue)
 
     @cached_property
-    def _columns(self) -> frozenset[str]:
+    def columns(self) -> frozenset[str]:
         return frozenset(column.name for o in self.catalogue.objects.values() for column in o.columns)
 
     @cached_property
     def _folded(self) -> frozenset[str]:
-        return frozenset(name.casefold() for name in self.known | self._columns)
+        return frozenset(name.casefold() for name in self.known | self.columns)
 
     @cached_property
     def _bases(self) -> dict[str, str]:
@@ -52,7 +52,7 @@ class Names:
         return name in self.known
 
     def is_column(self, name: str) -> bool:
-        return name in self._columns
+        return name in self.columns
 
     def is_unreal(self, name: str) -> bool:
         """Whether no object and no column bears the name in any case: only such a name may stand for something that does not exist."""
@@ -112,7 +112,7 @@ def load_names(folder: str | Path) -> Names:
     catalogue = load_catalogue(folder)
     listed: Collection[str] = ()
     path = Path(folder) / KNOWN_NAMES
-    if path.exists():
+    if path.is_file():
         listed = path.read_text(encoding="utf-8").split()
     bases = {o.base_table for o in catalogue.objects.values() if o.base_table}
     return Names(catalogue, frozenset(catalogue.objects) | bases | frozenset(listed))

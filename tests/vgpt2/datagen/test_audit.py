@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from vgpt2.datagen import recipes, records
-from vgpt2.datagen.audit import audit, token_counter
+from vgpt2.datagen.audit import audit
+from vgpt2.datagen.lengths import token_counter
 from vgpt2.datagen.records import manifest_path
 from vgpt2.datagen.report import render, summary
 
