@@ -12,8 +12,7 @@ from typing import Any
 
 from vgpt2 import atomic
 from vgpt2.datagen.answers import fenced
-from vgpt2.datagen.faults import FAULTS, wrong_verdict
-from vgpt2.datagen.plan import render_sql
+from vgpt2.datagen.faults import FAULTS, sql_of, wrong_verdict
 from vgpt2.datagen.questions import Chat, Question
 from vgpt2.datagen.recipes import ROOM_OF
 from vgpt2.datagen.sides import Side
@@ -100,7 +99,7 @@ def _with_wrong_answers(groups: Sequence[tuple[str, Sequence[Question]]], side: 
                 continue
             broken = FAULTS[defect].apply(q.query, side, Random(f"{purpose}/{defect}/{q.kind}/{index}"))
             if broken is not None:
-                found.append((q, defect, fenced(render_sql(broken))))
+                found.append((q, defect, fenced(sql_of(broken))))
     return found
 
 
