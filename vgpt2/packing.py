@@ -1,7 +1,8 @@
 """Sequences laid end to end: the batch format, the label shift and the packing plan.
 
 A batch holds N sequences in T tokens and no padding. The shift from "token t" to "the token that position t predicts" happens in
-`pack` and nowhere else. The order of examples is computed from (seed, epoch), never consumed from a stream, so any step can be found again.
+`pack` and nowhere else. Answers to one prompt may lie behind it as branches, so that the prompt is stored and computed once.
+The order of examples is computed from (seed, epoch), never consumed from a stream, so any step can be found again.
 """
 
 import random
@@ -20,13 +21,18 @@ WINDOW = 1024  # examples packed together: large enough for full packs, small en
 
 @dataclass(frozen=True, eq=False)
 class Packed:
-    """N sequences in T tokens. `cu_seqlens` (N+1,) starts with 0; sequence n lies in cu_seqlens[n]:cu_seqlens[n+1]."""
+    """N sequences in T tokens. `cu_seqlens` (N+1,) starts with 0; sequence n lies in cu_seqlens[n]:cu_seqlens[n+1].
+
+    A sequence with shared[n] > 0 is a branch: its first shared[n] tokens are those of the latest sequence that is none, and are not
+    stored again. It sees them, its positions go on from them, and its own tokens hold all its labels.
+    """
 
     input_ids: Tensor  # (T,) int64
     labels: Tensor  # (T,) int64: the id of token t+1, or IGNORE
     position_ids: Tensor  # (T,) int64, from 0 in every sequence
     cu_seqlens: Tensor  # (N+1,) int32
-    lengths: tuple[int, ...] | None = None  # (N,) on the host, so that attention needs no device sync
+    lengths: tuple[int, ...] | None = None  # (N,) stored tokens, on the host, so that attention needs no device sync
+    shared: tuple[int, ...] | None = None  # (N,) on the host; None: no branches
 
     def __post_init__(self) -> None:
         if self.lengths is None:
@@ -40,13 +46,15 @@ class Packed:
             self.position_ids.to(device, non_blocking=True),
             self.cu_seqlens.to(device, non_blocking=True),
             self.lengths,
+            self.shared,
         )
 
 
-def pack(sequences: Sequence[tuple[ArrayLike, ArrayLike]]) -> Packed:
+def pack(sequences: Sequence[tuple[ArrayLike, ArrayLike]], *, share_prompts: bool = False) -> Packed:
     """One `Packed` from pairs (input_ids, completion_mask), in the given order.
 
     Position t of a sequence is labelled with token t+1 where completion_mask[t+1]; its last position has no target.
+    share_prompts: a sequence with the prompt of the one before becomes a branch, see `Packed`: exact, and the prompt is computed once.
     Raises ValueError for no sequence, an empty one, or a mask of another length.
     """
     if not sequences:
@@ -57,20 +65,43 @@ def pack(sequences: Sequence[tuple[ArrayLike, ArrayLike]]) -> Packed:
         if sequence.ndim != 1 or sequence.shape != mask.shape or not sequence.size:
             raise ValueError(f"pack: sequence {n}: ids {sequence.shape} and mask {mask.shape}; both must be (length,), length >= 1")
 
+    shared = shared_prompts(ids, masks) if share_prompts else [0] * len(ids)
+    ids, masks = ([row[start:] for row, start in zip(rows, shared)] for rows in (ids, masks))
     lengths = np.array([sequence.size for sequence in ids])  # (N,)
     cu_seqlens = np.concatenate(([0], lengths.cumsum()))  # (N+1,)
     tokens, supervised = np.concatenate(ids), np.concatenate(masks)  # (T,), (T,)
     labels = np.full_like(tokens, IGNORE)
     labels[:-1] = np.where(supervised[1:], tokens[1:], IGNORE)
     labels[cu_seqlens[1:] - 1] = IGNORE  # the next token belongs to another sequence
-    position_ids = np.arange(tokens.size) - cu_seqlens[:-1].repeat(lengths)
+    position_ids = np.arange(tokens.size) - (cu_seqlens[:-1] - shared).repeat(lengths)
     return Packed(
         torch.from_numpy(tokens),
         torch.from_numpy(labels),
         torch.from_numpy(position_ids),
         torch.from_numpy(cu_seqlens.astype(np.int32)),
         tuple(lengths.tolist()),
+        tuple(shared) if any(shared) else None,
     )
+
+
+def shared_prompts(ids: Sequence[np.ndarray], masks: Sequence[np.ndarray]) -> list[int]:
+    """(N,) tokens that each sequence has from the latest one that stands alone: its prompt but for the last token, or 0.
+
+    The prompt's last token is every sequence's own: what it predicts is the first token of the answer.
+    """
+    shared: list[int] = []
+    root = 0
+    for n, (row, mask) in enumerate(zip(ids, masks)):
+        reach = max(int(mask.argmax()) - 1, 0) if n else 0
+        shared.append(reach if np.array_equal(row[:reach], ids[root][:reach]) else 0)
+        root = root if shared[n] else n
+    return shared
+
+
+def stored_tokens(sequences: Sequence[tuple[np.ndarray, np.ndarray]]) -> int:
+    """Tokens of `pack(sequences, share_prompts=True)`."""
+    ids, masks = zip(*sequences)
+    return sum(map(len, ids)) - sum(shared_prompts(ids, masks))
 
 
 def label_count(completion_mask: ArrayLike) -> int:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from torch import Tensor
 from vgpt2 import atomic
 from vgpt2.losses.logps import sequence_logps
 from vgpt2.model import CausalLM
-from vgpt2.packing import cut, pack
+from vgpt2.packing import cut, pack, stored_tokens
 
 FILE = "ref_logps.safetensors"
 SAVE_EVERY_S = 60.0
@@ -66,14 +67,13 @@ def attach(
     n more answers. may_compute: False once training has begun, when the starting weights are gone. Raises ValueError for a column of
     other weights or rows, and for a missing or damaged one that can no longer be computed.
     """
-    answers = [answer for example in examples for answer in example.answers]
-    column = load(folder / FILE, key=key, rows=len(answers))
+    column = load(folder / FILE, key=key, rows=sum(len(example.answers) for example in examples))
     if column is None or bool(column.isnan().any()):
         if not may_compute:
             raise ValueError(
                 f"{folder / FILE}: missing or damaged, and only the starting weights can compute it; start anew with --run NAME"
             )
-        column = compute(model, answers, column, folder, key=key, budget=budget, autocast=autocast, check=check, progress=progress)
+        column = compute(model, examples, column, folder, key=key, budget=budget, autocast=autocast, check=check, progress=progress)
     values = iter(column.tolist())
     return [replace(example, ref_logps=tuple(next(values) for _ in example.answers)) for example in examples]
 
@@ -81,7 +81,7 @@ def attach(
 @torch.no_grad()
 def compute(
     model: CausalLM,
-    answers: Sequence[Any],
+    examples: Sequence[Any],
     column: Tensor | None,
     folder: Path,
     *,
@@ -92,21 +92,25 @@ def compute(
     progress: Callable[[int], object],
 ) -> Tensor:
     """The whole column (A,), going on where `column` holds numbers; mode and random state of the model stay as they are."""
-    column = torch.full((len(answers),), torch.nan) if column is None else column
+    ends = list(accumulate(len(example.answers) for example in examples))
+    column = torch.full((ends[-1],), torch.nan) if column is None else column
+    sequences = [[answer.sequence for answer in example.answers] for example in examples]
     # the same cuts whether it goes on or starts: a sum's last bit may depend on its neighbours in a matmul
-    plan = cut(range(len(answers)), [len(answer.input_ids) for answer in answers], budget)
+    sizes = [stored_tokens(answers) for answers in sequences]
+    plan = cut(range(len(examples)), sizes, max(budget, *sizes))  # without gradients there is room for an example above the budget
     device = next(model.parameters()).device
     was_training, saved_at = model.training, time.monotonic()
     model.eval()
     try:
-        for rows in plan:
-            if not column[rows].isnan().any():
+        for rows in plan:  # examples in a row
+            values = column[ends[rows[0]] - len(sequences[rows[0]]) : ends[rows[-1]]]
+            if not values.isnan().any():
                 continue
             check()
-            packed = pack([answers[i].sequence for i in rows]).to(device)
+            packed = pack([answer for i in rows for answer in sequences[i]], share_prompts=True).to(device)
             with autocast():
-                column[rows] = sequence_logps(model(packed), packed.cu_seqlens).float().cpu()
-            progress(len(rows))
+                values.copy_(sequence_logps(model(packed), packed.cu_seqlens))
+            progress(len(values))
             if time.monotonic() - saved_at > SAVE_EVERY_S:
                 store(folder / FILE, column, key)
                 saved_at = time.monotonic()
@@ -141,7 +145,7 @@ def load(path: Path, *, key: str, rows: int) -> Tensor | None:
 def largest_difference(model: CausalLM, examples: Sequence[Any], autocast: Callable[[], AbstractContextManager[Any]]) -> float:
     """max |policy - reference| a scored token over the answers of `examples`; what it must be at step 0: see TOLERANCE."""
     answers = [answer for example in examples for answer in example.answers]
-    packed = pack([answer.sequence for answer in answers]).to(next(model.parameters()).device)
+    packed = pack([answer.sequence for answer in answers], share_prompts=True).to(next(model.parameters()).device)
     with autocast():
         policy_logps = sequence_logps(model(packed), packed.cu_seqlens).cpu()
     ref_logps = torch.tensor([value for example in examples for value in example.ref_logps])

@@ -24,7 +24,7 @@ from vgpt2.loading import device_and_dtype
 from vgpt2.loop import Job, Stage, State, plan_run
 from vgpt2.metrics import RunLog, peak_memory_bytes
 from vgpt2.model import CausalLM
-from vgpt2.packing import label_count
+from vgpt2.packing import label_count, shared_prompts
 from vgpt2.preview import render
 from vgpt2.runlock import RunLock, RunLockError
 from vgpt2.stages import STAGES
@@ -207,9 +207,12 @@ def report_rows(stage: Stage, rows: Rows, steps: list[list[list[int]]]) -> None:
 
 def flops_per_token(model: CausalLM, rows: Rows, trained: int | None) -> float:
     """Mean useful operations a training token; KTO's passes without a gradient are not counted."""
-    masks = [mask for example in rows.train for _, mask in example.sequences]
-    lengths = [len(mask) for mask in masks]
-    return useful_flops(model.cfg, lengths=lengths, scored=sum(map(label_count, masks)), trained=trained) / sum(lengths)
+    examples = [list(zip(*example.sequences)) for example in rows.train]  # (ids of each sequence, mask of each)
+    masks = [mask for _, masks in examples for mask in masks]
+    lengths, scored = [len(mask) for mask in masks], sum(map(label_count, masks))
+    shared = [prompt for ids, masks in examples for prompt in shared_prompts(ids, masks)]
+    flops = useful_flops(model.cfg, lengths=lengths, shared=shared, scored=scored, trained=trained)
+    return flops / (sum(lengths) - sum(shared))
 
 
 def compare_with_start(folder: Path, record: dict[str, Any]) -> None:

@@ -111,7 +111,7 @@ def test_the_flash_call_follows_the_signature_of_the_installed_torch(flash_with,
     flash, calls = flash_with(release)
     q, k, v = qkv(dtype=torch.bfloat16)
     cu_seqlens = torch.tensor([0, 5, 6, 18, 21], dtype=torch.int32)
-    flash(q, k, v, cu_seqlens, 12)
+    flash(q, k, v, cu_seqlens, cu_seqlens, 12, 12)
     args, seen = calls[0]
     assert seen == options
     assert args[1].shape == args[2].shape == (21, key_heads, 8)

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vgpt2.packing import IGNORE, Packed, cut, label_count, pack, plan_batches, plan_examples
+from vgpt2.packing import IGNORE, Packed, cut, label_count, pack, plan_batches, plan_examples, stored_tokens
 
 ragged = st.lists(
     st.integers(1, 9).flatmap(
@@ -42,6 +42,26 @@ def test_pack_by_hand():
     assert packed.lengths == (4, 2)
     assert [packed.input_ids.dtype, packed.labels.dtype, packed.position_ids.dtype] == [torch.int64] * 3
     assert packed.cu_seqlens.dtype == torch.int32
+
+
+def test_a_shared_prompt_by_hand():
+    """Prompt 5 6 7 before answers 8 and 9 4, then another prompt: 5 and 6 are stored once, 7 predicts both first answer tokens."""
+    sequences = [
+        ([5, 6, 7, 8], [False, False, False, True]),
+        ([5, 6, 7, 9, 4], [False, False, False, True, True]),
+        ([5, 3, 1, 2], [False, False, False, True]),
+    ]
+    packed = pack(sequences, share_prompts=True)
+    assert packed.input_ids.tolist() == [5, 6, 7, 8, 7, 9, 4, 5, 3, 1, 2]
+    assert packed.labels.tolist() == [IGNORE, IGNORE, 8, IGNORE, 9, 4, IGNORE, IGNORE, IGNORE, 2, IGNORE]
+    assert packed.position_ids.tolist() == [0, 1, 2, 3, 2, 3, 4, 0, 1, 2, 3]
+    assert (packed.lengths, packed.shared) == ((4, 3, 4), (0, 2, 0))
+    assert stored_tokens([(np.array(ids), np.array(mask)) for ids, mask in sequences]) == 11
+
+
+def test_without_equal_prompts_nothing_is_shared():
+    sequences = [([5, 6, 7], [False, False, True]), ([4, 6, 7], [False, False, True]), ([6, 7], [True, True])]
+    assert pack(sequences, share_prompts=True).shared is None
 
 
 @given(ragged)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -17,7 +18,7 @@ from vgpt2.losses.logps import sequence_lengths, sequence_logps
 from vgpt2.losses.orpo import orpo_loss
 from vgpt2.losses.rpo import chosen_nll
 from vgpt2.losses.simpo import simpo_loss
-from vgpt2.packing import Packed, pack, plan_examples
+from vgpt2.packing import Packed, pack, plan_examples, stored_tokens
 from vgpt2.stages.answers import Answer, encode_answer
 from vgpt2.tokenizer import ChatTokenizer
 
@@ -49,14 +50,14 @@ class DPOExample:
     def sequences(self) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
         return tuple(answer.sequence for answer in self.answers)
 
-    @property
+    @cached_property
     def tokens(self) -> int:
-        return sum(len(answer.input_ids) for answer in self.answers)
+        return stored_tokens(self.sequences)
 
 
 @dataclass(frozen=True)
 class DPOBatch:
-    packed: Packed  # chosen, rejected, chosen, rejected ...: 2P sequences
+    packed: Packed  # chosen, rejected, chosen, rejected ...: 2P sequences, each rejected one a branch of its chosen one
     ref_logps: Tensor  # (P, 2)
     units: int  # P
 
@@ -106,7 +107,7 @@ class DPO:
         return plan_examples(tokens, self.batch.examples_per_step, self.batch.micro_batch_tokens, seed=seed, epoch=epoch)
 
     def collate(self, examples: Sequence[DPOExample]) -> DPOBatch:
-        packed = pack([sequence for example in examples for sequence in example.sequences])
+        packed = pack([sequence for example in examples for sequence in example.sequences], share_prompts=True)
         ref_logps = torch.tensor([example.ref_logps or (0.0, 0.0) for example in examples])  # (P, 2)
         return DPOBatch(packed, ref_logps, len(examples))
 

@@ -7,6 +7,7 @@ from tiny_jobs import dpo_rows, gradients, tiny_config, tiny_job, tiny_model
 from torch.testing import assert_close
 
 from vgpt2.config import DPOConfig
+from vgpt2.packing import pack
 from vgpt2.stages.dpo import DPO, LOSSES, REFERENCE_FREE, pair_metrics
 
 LOSS_KEYS = {"simpo": {"simpo_gamma": 0.3}}
@@ -29,6 +30,26 @@ def test_every_loss_of_the_table_trains(loss, tmp_path):
     found = gradients(job)
     assert all(torch.isfinite(gradient).all() for gradient in found.values())
     assert any(gradient.abs().max() > 0 for name, gradient in found.items() if name.endswith("lora_B"))
+
+
+@pytest.mark.parametrize("recompute", [0, 2])
+def test_a_prompt_stored_once_gives_the_losses_and_gradients_of_two_whole_rows(recompute, tmp_path):
+    """In fp64, every parameter's gradient; ragged prompts of 2 to 9 tokens, with and without checkpointing."""
+    rows, found = with_reference(dpo_rows(5)), []
+    stage = DPO(tiny_config("dpo"))
+    shared = stage.collate(rows)
+    whole = replace(shared, packed=pack([sequence for row in rows for sequence in row.sequences]))
+    saved = sum(row.answers[0].prompt_tokens - 1 for row in rows)
+    assert len(shared.packed.input_ids) == len(whole.packed.input_ids) - saved == sum(row.tokens for row in rows)
+    for batch in (shared, whole):
+        model = tiny_model()
+        model.recompute_layers = recompute
+        losses, metrics = stage.loss(model, batch)
+        losses.sum().backward()
+        found.append((losses, metrics["logps/rejected"][0], *(parameter.grad for parameter in model.parameters())))
+    assert len(found[0]) > 20
+    for one, two in zip(*found):
+        assert_close(one, two, rtol=1e-10, atol=1e-12)
 
 
 @pytest.mark.parametrize(
