@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
-from eval.execution.values import Value, kind_of, literal_value, variable_value
+from eval.execution.functions import date_add, to_date
+from eval.execution.values import FORM, NOW, Kind, Value, kind_of, literal_value, variable_value
 from vgpt2.sql.binding import Binding, Source, bind
 from vgpt2.sql.catalogue import Catalogue
 from vgpt2.sql.parser import nodes as n
@@ -28,7 +29,11 @@ _NEGATED: dict[Operator, Operator] = {
     "NULL": "NOT NULL",
     "NOT NULL": "NULL",
 }
+_TOTALS = frozenset({"SUM", "AVG", "MIN", "MAX"})
+_NOW = frozenset({"GETDATE", "SYSDATETIME", "CURRENT_TIMESTAMP", "GETUTCDATE"})
 _KEEPS_VALUE = frozenset({"ISNULL", "COALESCE", "CAST", "CONVERT", "TRY_CAST", "TRY_CONVERT", "RTRIM", "LTRIM", "TRIM", "UPPER", "LOWER"})
+
+MAX_LEVELS = 12  # of CTEs and derived tables above a table
 
 
 @dataclass(frozen=True)
@@ -110,14 +115,24 @@ class _Reader:
             if node.operator == "=" and not negated:
                 self._links.append((left, right))
             return
+        left, right = left or self._slot(node.left, totals=True), right or self._slot(node.right, totals=True)
         slot, other, table = (left, node.right, _STRAIGHT) if left else (right, node.left, _MIRRORED)
         operator = table.get(node.operator)
         if slot is not None and operator is not None:
             self._limit(slot, _NEGATED.get(operator, operator) if negated else operator, [other])
             return
-        for call, value in ((node.left, node.right), (node.right, node.left)):
-            if isinstance(call, n.Call) and call.key in ("YEAR", "MONTH") and call.args and (of := self._slot(call.args[0])):
-                self._limit(of, "YEAR" if call.key == "YEAR" else "MONTH", [value])
+        if isinstance(node.left, n.Call):
+            self._of_call(node.left, node.operator, node.right)
+
+    def _of_call(self, call: n.Call, operator: str, value: Any) -> None:
+        """`YEAR(column) = 2025` and `DATEDIFF(day, column, GETDATE()) > 30` as limits of the column."""
+        if call.key in ("YEAR", "MONTH") and call.args and (of := self._slot(call.args[0])):
+            self._limit(of, "YEAR" if call.key == "YEAR" else "MONTH", [value])
+        elif call.key == "DATEDIFF" and call.datepart and len(call.args) == 2 and operator in _MIRRORED and isinstance(value, n.Literal):
+            of, until = self._slot(call.args[0]), _constant(call.args[1], "date")
+            end = date_add(call.datepart.lower(), -int(float(value.text)), to_date(until)) if value.kind == "number" else None
+            if of and end:
+                self._limits.setdefault(of, []).append(Limit(_MIRRORED[operator], (end,)))
 
     def _test(self, node: n.Test, negated: bool) -> None:
         slot = self._slot(node.operands[0]) if node.operands else None
@@ -146,32 +161,33 @@ class _Reader:
         source = next(source for source, place in self._places.items() if place == slot.place)
         column = source.object.column(slot.column) if source.object else None
         kind = kind_of(column.type if column else None)
-        values = []
-        for expression in expressions:
-            value = variable_value(kind, operator) if isinstance(expression, n.Variable) else literal_value(_literal(expression), kind)
-            if value is not None:
-                values.append(value)
+        found = [
+            variable_value(kind, operator) if isinstance(expression, n.Variable) else _constant(expression, kind)
+            for expression in expressions
+        ]
+        values = [value for value in found if value is not None]
         if values or operator in ("NULL", "NOT NULL"):
             self._limits.setdefault(slot, []).append(Limit(operator, tuple(values)))
 
-    def _slot(self, node: Any) -> Slot | None:
-        """The catalogue column that an expression stands for, through CTEs, derived tables and functions that keep its value."""
-        while isinstance(node, n.Call) and node.key in _KEEPS_VALUE and node.args:
+    def _slot(self, node: Any, *, totals: bool = False) -> Slot | None:
+        """The catalogue column that an expression stands for, through CTEs, derived tables and functions that keep its value.
+
+        With `totals` also the column that is added up: a group of one row then has the value itself.
+        """
+        while isinstance(node, n.Call) and node.args and (node.key in _KEEPS_VALUE or (totals and node.key in _TOTALS)):
             node = node.args[0]
         if not isinstance(node, n.Name) or node not in self._columns:
             return None
-        return self._origin(*self._columns[node], depth=0)
-
-    def _origin(self, source: Source, column: str, depth: int) -> Slot | None:
-        if source in self._places:
-            return Slot(self._places[source], column)
-        if depth > 8:
-            return None
-        for bound in source.selects[:1]:
-            for position, (name, expression) in enumerate(bound.outputs):
-                own = source.rowset.outputs[position] if position < len(source.rowset.outputs) else name
-                if column in (name, own) and isinstance(expression, n.Name) and expression in self._columns:
-                    return self._origin(*self._columns[expression], depth + 1)
+        source, column = self._columns[node]
+        for _ in range(MAX_LEVELS):
+            if source in self._places:
+                return Slot(self._places[source], column)
+            behind = _output(source, column)
+            while isinstance(behind, n.Call) and behind.args and (behind.key in _KEEPS_VALUE or (totals and behind.key in _TOTALS)):
+                behind = behind.args[0]
+            if not isinstance(behind, n.Name) or behind not in self._columns:
+                return None
+            source, column = self._columns[behind]
         return None
 
     def _miss(self, query: n.Query) -> None:
@@ -193,10 +209,31 @@ def _walk(root: Any) -> Iterator[tuple[Any, bool]]:
         stack += [(child, inner) for child in n.children(node)]
 
 
-def _literal(node: Any) -> str | None:
-    """The text of a literal, also signed, in parentheses or cast; None for anything else."""
+def _output(source: Source, column: str) -> Any:
+    """The expression behind a column of a CTE or derived table, that of its first branch; None where there is none."""
+    for bound in source.selects[:1]:
+        for position, (name, expression) in enumerate(bound.outputs):
+            own = source.rowset.outputs[position] if position < len(source.rowset.outputs) else name
+            if column in (name, own):
+                return expression
+    return None
+
+
+def _constant(node: Any, kind: Kind) -> Value | None:
+    """The value of an expression without columns: a literal, also signed or cast, the present moment, a date so many units from one."""
     if isinstance(node, n.Unary) and node.operator == "-" and isinstance(node.operand, n.Literal):
-        return f"-{node.operand.text}"
-    if isinstance(node, n.Call) and node.key in _KEEPS_VALUE and node.args:
-        return _literal(node.args[0])
-    return node.text if isinstance(node, n.Literal) and node.kind in ("number", "string") else None
+        return literal_value(f"-{node.operand.text}", kind)
+    if isinstance(node, n.Literal):
+        if node.kind == "niladic":
+            return NOW.strftime(FORM)
+        return literal_value(node.text, kind) if node.kind in ("number", "string") else None
+    if not isinstance(node, n.Call):
+        return None
+    if node.key in _NOW:
+        return NOW.strftime(FORM)
+    if node.key == "DATEADD" and node.datepart and len(node.args) == 2:
+        return date_add(node.datepart.lower(), _constant(node.args[0], "integer"), _constant(node.args[1], "date"))
+    if node.key in _KEEPS_VALUE and node.args:
+        value = _constant(node.args[0], kind)
+        return to_date(value) if kind == "date" and node.type is not None and node.type.name.lower() == "date" else value
+    return None

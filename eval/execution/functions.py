@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import calendar
+import re
 import sqlite3
 import statistics
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
-from eval.execution.limits import like_pattern
 from eval.execution.values import FORM, as_date
 
 MAX_TEXT = 100_000
@@ -190,6 +190,12 @@ def stuff(text: Any, start: Any, length: Any, new: Any) -> str | None:
     if text is None or not isinstance(start, int) or not isinstance(length, int) or start < 1:
         return None
     return f"{str(text)[: start - 1]}{'' if new is None else new}{str(text)[start - 1 + length :]}"
+
+
+def like_pattern(pattern: str) -> re.Pattern[str]:
+    """A LIKE pattern as a regular expression: % any text, _ any character, [a-z] one of a set."""
+    parts = re.findall(r"\[\^?[^\]]+\]|.", pattern, re.DOTALL)
+    return re.compile("".join({"%": ".*", "_": "."}.get(part, part if len(part) > 1 else re.escape(part)) for part in parts), re.DOTALL)
 
 
 def like(pattern: Any, value: Any) -> bool | None:

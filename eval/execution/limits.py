@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from eval.execution.demands import Limit
+from eval.execution.functions import like_pattern
 from eval.execution.values import FORM, Kind, Value
 
 Cell = Value | None
@@ -88,12 +89,6 @@ def _compare(operator: str, value: Value, other: Value) -> bool:
         return value != other
     below, equal = value < other, value == other  # type: ignore[operator]
     return {"<": below, "<=": below or equal, ">": not below and not equal, ">=": not below}[operator]
-
-
-def like_pattern(pattern: str) -> re.Pattern[str]:
-    """A LIKE pattern as a regular expression: % any text, _ any character, [a-z] one of a set."""
-    parts = re.findall(r"\[\^?[^\]]+\]|.", pattern, re.DOTALL)
-    return re.compile("".join({"%": ".*", "_": "."}.get(part, part if len(part) > 1 else re.escape(part)) for part in parts), re.DOTALL)
 
 
 def _sample(pattern: str) -> str:

@@ -21,7 +21,7 @@ from typing import Any, Literal, TypeAlias
 
 from eval.execution.child import DIFFERENT, EMPTY, NOT_EXECUTED, SAME, TIMEOUT
 from eval.execution.demands import Demands, demands, tables_of
-from eval.execution.rows import make_rows, needed_columns
+from eval.execution.rows import contrary_rows, make_rows, needed_columns
 from eval.execution.values import kind_of
 from vgpt2.sql.catalogue import Catalogue
 
@@ -96,14 +96,14 @@ class Runner:
         request = {
             "tables": {table: {name: self._kind(table, name) for name in columns[table]} for table in tables},
             "views": {name: table for name, table in names.items() if name != table},
-            "may_be_empty": SEEDS,
+            "may_be_empty_from": SEEDS,
             "gold": gold,
             "answer": answer,
         }
         attempts = [0] * SEEDS
         while True:
             sets = [make_rows(self._catalogue, columns, wanted, seed=seed, attempt=attempt) for seed, attempt in enumerate(attempts)]
-            sets.append(make_rows(self._catalogue, columns, wanted, seed=SEEDS, contrary=True))
+            sets += contrary_rows(self._catalogue, columns, wanted)
             rows = [{table: [[row[name] for name in columns[table]] for row in made[table]] for table in tables} for made in sets]
             verdict, reason = self._ask({**request, "rows": rows})
             if verdict != EMPTY:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from random import Random
+from string import ascii_uppercase
 
 from eval.execution.demands import Demands, Limit, Slot
 from eval.execution.limits import Cell, allowed, refused
@@ -21,26 +22,34 @@ Chosen = dict[Group, Cell]
 MONTHS = tuple(f"2025-{month:02d}-01 00:00:00" for month in (3, 4, 5, 6))
 CODES = ("A1", "B2", "C3", "D4")
 LETTERS = ("Y", "N", "A", "C")
+RARE_SHARE = 0.15  # of short codes: a group of rows that nothing else belongs to
 WITNESSES = 6  # rows that fulfil every condition
+MOST_CONTRARY = 4
 STRANGERS = 3  # rows a table that nothing was asked of
 NULL_SHARE = 0.12
 
 
 def make_rows(
-    catalogue: Catalogue, columns: Mapping[str, Sequence[str]], wanted: Demands, *, seed: int, attempt: int = 0, contrary: bool = False
+    catalogue: Catalogue, columns: Mapping[str, Sequence[str]], wanted: Demands, *, seed: int, attempt: int = 0
 ) -> dict[str, list[Row]]:
-    """Rows by table for the tables of `columns`, each with those columns. A higher `attempt` makes more and larger values.
-
-    `contrary`: rows that break a condition come first and take the keys, so that the query may find nothing, but one without it does.
-    """
+    """Rows by table for the tables of `columns`, each with those columns. A higher `attempt` makes more and larger values."""
     maker = _Maker(catalogue, columns, wanted, Random(f"{seed}/{attempt}/rows"), scale=10**attempt)
-    if contrary:
-        maker.put_edges(fresh=False)
     for turn in range(max(WITNESSES, min(wanted.rows, 40) + 4) * (1 + attempt)):
         maker.put_group(maker.fitting(turn), turn)
-    maker.put_edges(fresh=True)
+    maker.put_edges()
     maker.put_strangers()
     return maker.rows
+
+
+def contrary_rows(catalogue: Catalogue, columns: Mapping[str, Sequence[str]], wanted: Demands) -> list[dict[str, list[Row]]]:
+    """Sets of rows in which one condition is broken by the first comer: where the other conditions name a whole key, nothing is found."""
+    sets = []
+    for place in range(MOST_CONTRARY):
+        maker = _Maker(catalogue, columns, wanted, Random(f"{place}/contrary"), scale=1)
+        if not maker.put_broken(place):
+            break
+        sets.append(maker.rows)
+    return sets
 
 
 def needed_columns(catalogue: Catalogue, tables: Sequence[str], words: set[str]) -> dict[str, list[str]]:
@@ -79,7 +88,7 @@ class _Maker:
         self._catalogue, self._columns, self._wanted, self._rng, self._scale = catalogue, columns, wanted, rng, scale
         self._groups = _groups(wanted)
         self.rows: dict[str, list[Row]] = {table: [] for table in columns}
-        self._taken: dict[str, dict[tuple[Cell, ...], Row]] = {table: {} for table in columns}
+        self._taken: dict[str, set[tuple[Cell, ...]]] = {table: set() for table in columns}
         self._parents: dict[str, list[ForeignKey]] = {table: [] for table in columns}
         self._ids: dict[str, set[str]] = {table: set(catalogue.objects[table].business_key) for table in columns}
         for key in _keys(catalogue, list(columns)):
@@ -101,23 +110,36 @@ class _Maker:
             chosen[group] = values[turn % len(values)] if at_edge else self._rng.choice(values)
         return chosen
 
-    def put_edges(self, *, fresh: bool) -> None:
+    def put_edges(self) -> None:
         """For each group rows that break its conditions alone, and the fitting rows once more under another value of it.
 
-        Also each table's row alone, without those it would be joined to. With `fresh` the rows get keys that no other row has.
+        Also each table's row alone, without those it would be joined to.
         """
         for turn, group in enumerate(self._groups):
-            limits, pool = self._limits(group), self._pool(group[0])
-            outside = refused(limits, pool, self._kind(group[0])) if limits else []
-            for number, value in enumerate(outside[:3]):
-                self.put_group((self._with_fresh_keys(turn + number) if fresh else self.fitting(turn)) | {group: value}, turn)
+            for number, value in enumerate(self._refused(group)[:3]):
+                self.put_group(self._with_fresh_keys(turn + number) | {group: value}, turn)
             for number in range(2):
                 chosen = self.fitting(turn + number)
-                others = [value for value in pool if value != chosen[group]]
+                others = [value for value in self._pool(group[0]) if value != chosen[group]]
                 self.put_group(chosen | ({group: self._rng.choice(others)} if others else {}), turn)
         for place in range(len(self._wanted.tables)):
             self.put_group(self._with_fresh_keys(100 + place), 0, alone=place)
             self.put_group(self._without_partners(place), 0, alone=place)
+
+    def put_broken(self, place: int) -> bool:
+        """Rows that break the conditions of one group, the one at `place` of those that have any, then fitting ones; False where it has none."""
+        limited = [group for group in self._groups if self._limits(group)]
+        if place >= len(limited):
+            return False
+        for turn, value in enumerate(self._refused(limited[place])[:4]):
+            self.put_group(self.fitting(turn) | {limited[place]: value}, turn)
+        for turn in range(2):
+            self.put_group(self.fitting(turn), turn)
+        return True
+
+    def _refused(self, group: Group) -> list[Cell]:
+        limits = self._limits(group)
+        return refused(limits, self._pool(group[0]), self._kind(group[0])) if limits else []
 
     def _with_fresh_keys(self, number: int) -> Chosen:
         """Fitting values, with new ones for the columns that only join."""
@@ -138,15 +160,19 @@ class _Maker:
         return chosen
 
     def put_group(self, chosen: Chosen, turn: int, *, alone: int | None = None) -> None:
-        """A row at each place of the query under the chosen values, some of them twice; every third time also where none is wanted."""
+        """A row at each place of the query under the chosen values; every third time also where none is wanted.
+
+        Every other time there is a second one, which at times has the same values but for its key: a twin, which DISTINCT leaves out.
+        """
         for place, table in enumerate(self._wanted.tables):
             values = {slot.column: value for group, value in chosen.items() for slot in group if slot.place == place}
             o = self._catalogue.objects[table]
             is_missing = any(value is None and not self._may_be_null(o, column) for column, value in values.items())
             if is_missing or alone not in (None, place) or (place in self._wanted.absent and turn % 3):
                 continue
-            for _ in range(1 + turn % 2):
-                self.put(table, values)
+            row = self.put(table, values)
+            if turn % 2:
+                self.put(table, {**row, **values} if row and turn % 4 == 1 else values)
 
     def put_strangers(self) -> None:
         for table, keys in self._parents.items():
@@ -156,21 +182,22 @@ class _Maker:
                 for parent in self.rows[key.to_object][:4]:
                     self.put(table, {ours: parent[theirs] for ours, theirs in key.pairs})
 
-    def put(self, table: str, values: Mapping[str, Cell]) -> None:
-        """One more row of the table, unless its key is taken, and its parents where they are not there."""
+    def put(self, table: str, values: Mapping[str, Cell]) -> Row | None:
+        """One more row of the table and its parents where they are not there; None where its key is taken. Returns what is not key."""
         o = self._catalogue.objects[table]
         row = self._with_free_key(o, values)
         if row is None:
-            return
+            return None
         for name in self._columns[table]:
             if name not in row:
                 row[name] = values[name] if name in values else self._filled(o, o.column_index[name])
         self.rows[table].append(row)
-        self._taken[table][tuple(row[name] for name in o.business_key)] = row
+        self._taken[table].add(tuple(row[name] for name in o.business_key))
         for key in self._parents[table]:
             wanted = {theirs: row[ours] for ours, theirs in key.pairs}
             if None not in wanted.values() and not self._has(key.to_object, wanted):
                 self.put(key.to_object, wanted)
+        return {name: value for name, value in row.items() if name not in o.business_key}
 
     def _with_free_key(self, o: Object, values: Mapping[str, Cell]) -> Row | None:
         """The columns of a key that no row has yet; None where the wanted values leave no free one."""
@@ -204,7 +231,7 @@ class _Maker:
         if kind == "text":
             length = column.length or 0
             if 0 < length < 5:
-                return rng.choice(LETTERS if length == 1 else CODES)
+                return rng.choice(ascii_uppercase if rng.random() < RARE_SHARE else LETTERS if length == 1 else CODES)
             return f"{column.name[:4]} {rng.randint(1, 400)}"
         if kind == "integer":
             return rng.randint(0, 1) if column.type == "bit" else rng.randint(0, 9)
