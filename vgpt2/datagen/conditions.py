@@ -15,13 +15,13 @@ from vgpt2.datagen.plan import ColumnRef, Filter
 from vgpt2.sql.catalogue import Catalogue
 from vgpt2.sql.schema import COMPANY_TYPE, Column, Object
 
-_TEXT = {"char", "varchar", "nchar", "nvarchar"}
-_WHOLE = {"tinyint", "smallint", "int", "bigint"}
+TEXT = {"char", "varchar", "nchar", "nvarchar"}
+WHOLE = {"tinyint", "smallint", "int", "bigint"}
 _AMOUNTS = {"numeric", "decimal", "money", "smallmoney", "float"}
-_DATES = {"date", "datetime", "datetime2", "smalldatetime"}
-_FREE_TEXT = re.compile(r"description|name|address|text|memo|mail|phone|manufacturer|password|reason for|^city$|^payee$", re.IGNORECASE)
+DATES = {"date", "datetime", "datetime2", "smalldatetime"}
+FREE_TEXT = re.compile(r"description|name|address|text|memo|mail|phone|manufacturer|password|reason for|^city$|^payee$", re.IGNORECASE)
 _NOT_A_SUM = re.compile(r"rate|percent|price|\bper\b|unit cost|factor|limit|balance|average|level|reading|hours per|score", re.IGNORECASE)
-_YEARS = range(2019, 2026)
+YEARS = range(2019, 2026)
 
 
 @dataclass(frozen=True)
@@ -69,13 +69,13 @@ def codes(catalogue: Catalogue, table: Object) -> list[str]:
 def _conditionable(catalogue: Catalogue, table: Object) -> list[Column]:
     words = english.askable(table)
     comparable = set(codes(catalogue, table))
-    months = {c.name for c in table.columns if _is_month(c) and c.name in table.business_key}
+    months = {c.name for c in table.columns if is_month(c) and c.name in table.business_key}
     return [
         c
         for c in table.columns
         if c.name in comparable
         or c.name in months
-        or (c.name in words and (c.type in _DATES or (c.type in _AMOUNTS and not _NOT_A_SUM.search(words[c.name]))))
+        or (c.name in words and (c.type in DATES or (c.type in _AMOUNTS and not _NOT_A_SUM.search(words[c.name]))))
         or (c.type == "char" and c.length == 1 and english.flag_clause(c.description))
     ]
 
@@ -94,44 +94,44 @@ def _condition(table: Object, column: Column, rng: Random) -> Condition:
         value = rng.choice("YYN")
         return Condition((Filter(ref, "=", f"'{value}'"),), f'"{clause}" = {value}', f"{column.name} = {value}")
     said = english.gloss(column.description) or english.spaced(column.name)
-    if column.type in _DATES:
-        say = _of_month if _is_month(column) else rng.choice((_within_month, _after))
+    if column.type in DATES:
+        say = _of_month if is_month(column) else rng.choice((_within_month, _after))
         filters, when = say(ref, rng)
         return Condition(filters, f"{said} {when}", f"{column.name} {when}")
     if column.type in _AMOUNTS:
         value = str(rng.choice((0, 50, 100, 500, 1000, 2500, 10000)))
         return Condition((Filter(ref, ">", value),), f"{said} above {value}", f"{column.name} > {value}")
-    value = _code_value(column, rng)
-    literal = f"'{value}'" if column.type in _TEXT else value
+    value = code_value(column, rng)
+    literal = f"'{value}'" if column.type in TEXT else value
     return Condition((Filter(ref, "=", literal),), f"{said} {value}", f"{column.name} {value}")
 
 
 def _of_month(ref: ColumnRef, rng: Random) -> tuple[tuple[Filter, ...], str]:
     """A month column holds the first of the month."""
-    year, month = rng.choice(_YEARS), rng.randint(1, 12)
-    return (Filter(ref, "=", _literal(year, month, 1)),), f"{english.MONTHS[month - 1]} {year}"
+    year, month = rng.choice(YEARS), rng.randint(1, 12)
+    return (Filter(ref, "=", date_literal(year, month, 1)),), f"{english.MONTHS[month - 1]} {year}"
 
 
 def _within_month(ref: ColumnRef, rng: Random) -> tuple[tuple[Filter, ...], str]:
     """From the first of a month to before the first of the next, which is right for dates with and without a time."""
-    year, month = rng.choice(_YEARS), rng.randint(1, 12)
+    year, month = rng.choice(YEARS), rng.randint(1, 12)
     after = (year + 1, 1) if month == 12 else (year, month + 1)
-    filters = (Filter(ref, ">=", _literal(year, month, 1)), Filter(ref, "<", _literal(*after, 1)))
+    filters = (Filter(ref, ">=", date_literal(year, month, 1)), Filter(ref, "<", date_literal(*after, 1)))
     return filters, f"in {english.MONTHS[month - 1]} {year}"
 
 
 def _after(ref: ColumnRef, rng: Random) -> tuple[tuple[Filter, ...], str]:
-    year, month, day = rng.choice(_YEARS), rng.randint(1, 12), rng.randint(1, 28)
-    return (Filter(ref, ">=", _literal(year, month, day)),), f"from {english.MONTHS[month - 1]} {day}, {year} on"
+    year, month, day = rng.choice(YEARS), rng.randint(1, 12), rng.randint(1, 28)
+    return (Filter(ref, ">=", date_literal(year, month, day)),), f"from {english.MONTHS[month - 1]} {day}, {year} on"
 
 
-def _literal(year: int, month: int, day: int) -> str:
+def date_literal(year: int, month: int, day: int) -> str:
     """yyyymmdd: the form SQL Server reads alike under every language and date format."""
     return f"'{year}{month:02d}{day:02d}'"
 
 
-def _code_value(column: Column, rng: Random) -> str:
-    if column.type in _WHOLE:
+def code_value(column: Column, rng: Random) -> str:
+    if column.type in WHOLE:
         return str(rng.randint(1, 9 if column.type == "tinyint" else 5000))
     length = column.length if column.length and column.length > 0 else 6
     if length < 3:
@@ -140,13 +140,13 @@ def _code_value(column: Column, rng: Random) -> str:
 
 
 def _is_code(column: Column, words: str) -> bool:
-    if _FREE_TEXT.search(words) or column.udt == COMPANY_TYPE:
+    if FREE_TEXT.search(words) or column.udt == COMPANY_TYPE:
         return False
-    return column.type in _WHOLE or (column.type in _TEXT and 0 < (column.length or 0) <= 30)
+    return column.type in WHOLE or (column.type in TEXT and 0 < (column.length or 0) <= 30)
 
 
-def _is_month(column: Column) -> bool:
-    return column.type in _DATES and (column.udt == "bMonth" or "month" in (column.description or "").casefold())
+def is_month(column: Column) -> bool:
+    return column.type in DATES and (column.udt == "bMonth" or "month" in (column.description or "").casefold())
 
 
 def _stands_alone(catalogue: Catalogue, table: Object, name: str) -> bool:
