@@ -1,11 +1,12 @@
 """Schema text for a prompt: CREATE TABLE statements, or one compact line a column; both within a budget of tokens.
 
-Key, company and group columns are never pruned. The other columns go from the end of each object, unless the caller ranks them.
+Key, company and group columns are never pruned. The other columns go from the end of each object, unless the caller ranks them:
+`wanted` gives columns by object, the most relevant first; `columns` shows these and no others.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from vgpt2.sql.catalogue import Catalogue, Column, Object
 
@@ -19,14 +20,15 @@ def render_create_table(
     objects: Iterable[Object],
     *,
     max_tokens: int | None = None,
-    wanted: Sequence[str] = (),
+    columns: Mapping[str, Collection[str]] | None = None,
+    wanted: Mapping[str, Sequence[str]] | None = None,
     count_tokens: Callable[[str], int] = estimate_tokens,
 ) -> str:
     """CREATE TABLE text of the objects, views too, with the business key as PRIMARY KEY; columns are pruned until it fits `max_tokens`.
 
-    Columns named in `wanted` are pruned last. What is left out is said in a comment.
+    What is left out is said in a comment.
     """
-    return _fit(list(objects), _create_table, max_tokens, wanted, count_tokens)
+    return _fit(list(objects), _create_table, max_tokens, columns, wanted or {}, count_tokens)
 
 
 def render_compact(
@@ -34,14 +36,15 @@ def render_compact(
     *,
     catalogue: Catalogue | None = None,
     max_tokens: int | None = None,
-    wanted: Sequence[str] = (),
+    columns: Mapping[str, Collection[str]] | None = None,
+    wanted: Mapping[str, Sequence[str]] | None = None,
     count_tokens: Callable[[str], int] = estimate_tokens,
 ) -> str:
     """One line an object, one a column (name, type, key mark, meaning); given the catalogue, also one a whole-key join between them."""
     chosen = list(objects)
     joins = "".join(f"\n{line}" for line in join_lines(catalogue, chosen)) if catalogue else ""
     budget = None if max_tokens is None else max_tokens - count_tokens(joins)
-    return _fit(chosen, _compact, budget, wanted, count_tokens) + joins
+    return _fit(chosen, _compact, budget, columns, wanted or {}, count_tokens) + joins
 
 
 def join_lines(catalogue: Catalogue, objects: Sequence[Object]) -> list[str]:
@@ -59,32 +62,41 @@ def _fit(
     objects: list[Object],
     form: Callable[[Object, Sequence[Column]], str],
     max_tokens: int | None,
-    wanted: Sequence[str],
+    columns: Mapping[str, Collection[str]] | None,
+    wanted: Mapping[str, Sequence[str]],
     count_tokens: Callable[[str], int],
 ) -> str:
-    """The widest text within the budget: every object keeps the same number of columns beyond its fixed ones."""
+    """The widest text within the budget: the fixed columns and as many of the others as it holds, in the order of their relevance."""
+    others = _by_relevance(objects, columns, wanted)
 
-    def text(extra: int | None) -> str:
-        return "\n".join(form(o, _kept(o, wanted, extra)) for o in objects)
+    def text(n: int) -> str:
+        kept = set(others[:n])
+        return "\n".join(form(o, [c for c in o.columns if c.name in _fixed(o) or (i, c.name) in kept]) for i, o in enumerate(objects))
 
-    whole = text(None)
+    whole = text(len(others))
     if max_tokens is None or count_tokens(whole) <= max_tokens:
         return whole
-    low, high = 0, max((len(o.columns) for o in objects), default=0)
+    low, high = 0, len(others)
     while low < high:
         middle = (low + high + 1) // 2
         low, high = (middle, high) if count_tokens(text(middle)) <= max_tokens else (low, middle - 1)
     return text(low)
 
 
-def _kept(o: Object, wanted: Sequence[str], extra: int | None) -> list[Column]:
-    """Columns in their own order: the fixed ones and `extra` others, wanted ones first; all of them when `extra` is None."""
-    if extra is None:
-        return list(o.columns)
-    fixed = {*o.business_key, *o.group_columns, o.company_column}
-    others = sorted((c.name for c in o.columns if c.name not in fixed), key=lambda name: name not in wanted)
-    keep = fixed.union(others[:extra])
-    return [c for c in o.columns if c.name in keep]
+def _by_relevance(
+    objects: Sequence[Object], columns: Mapping[str, Collection[str]] | None, wanted: Mapping[str, Sequence[str]]
+) -> list[tuple[int, str]]:
+    """(object, column) of all that may be pruned: wanted ones first, as ranked, then the others in turns, one of each object."""
+    ranked = []
+    for i, o in enumerate(objects):
+        rank = {name: position for position, name in enumerate(wanted.get(o.name, ()))}
+        free = [c.name for c in o.columns if c.name not in _fixed(o) and (columns is None or c.name in columns.get(o.name, ()))]
+        ranked += [((name not in rank, rank.get(name, position)), i, name) for position, name in enumerate(free)]
+    return [(i, name) for _, i, name in sorted(ranked, key=lambda row: row[:2])]
+
+
+def _fixed(o: Object) -> set[str | None]:
+    return {*o.business_key, *o.group_columns, o.company_column}
 
 
 def _create_table(o: Object, columns: Sequence[Column]) -> str:

@@ -62,9 +62,24 @@ def test_columns_are_pruned_to_the_budget_but_never_keys_companies_and_groups(re
 
 
 def test_wanted_columns_are_pruned_last() -> None:
-    text = render_compact(objects("APTH"), max_tokens=200, wanted=("PrePaidChk",))
+    text = render_compact(objects("APTH"), max_tokens=200, wanted={"APTH": ("PrePaidChk",)})
     assert "PrePaidChk" in text
 
 
 def test_names_that_need_brackets_get_them() -> None:
     assert "[Receiver#]" in render_create_table(objects("APTL"))
+
+
+def test_wanted_columns_of_all_objects_come_before_any_other_column() -> None:
+    chosen = objects("APTH", "APTL")
+    smallest = render_compact(chosen, max_tokens=0)
+    wanted = {"APTH": ("DueDate", "InvTotal"), "APTL": ("GrossAmt",)}
+    text = render_compact(chosen, max_tokens=estimate_tokens(smallest) + 48, wanted=wanted)
+    added = [line.split()[0] for line in text.splitlines() if line not in smallest.splitlines() and "more columns" not in line]
+    assert added == ["DueDate", "InvTotal", "GrossAmt"]
+
+
+def test_only_the_given_columns_and_the_fixed_ones_are_shown() -> None:
+    lines = render_compact(objects("APTH"), columns={"APTH": {"InvTotal"}}).splitlines()
+    assert [line.split()[0] for line in lines[1:-1]] == ["APCo", "Mth", "APTrans", "VendorGroup", "InvTotal"]
+    assert lines[-1].strip() == f"{len(core().objects['APTH'].columns) - 5} more columns"
