@@ -93,7 +93,7 @@ def compute(
 ) -> Tensor:
     """The whole column (A,), going on where `column` holds numbers; mode and random state of the model stay as they are."""
     ends = list(accumulate(len(example.answers) for example in examples))
-    column = torch.full((ends[-1],), torch.nan) if column is None else column
+    column = torch.full((ends[-1],), torch.nan, dtype=torch.float64) if column is None else column
     sequences = [[answer.sequence for answer in example.answers] for example in examples]
     # the same cuts whether it goes on or starts: a sum's last bit may depend on its neighbours in a matmul
     sizes = [stored_tokens(answers) for answers in sequences]
@@ -148,6 +148,6 @@ def largest_difference(model: CausalLM, examples: Sequence[Any], autocast: Calla
     packed = pack([answer.sequence for answer in answers], share_prompts=True).to(next(model.parameters()).device)
     with autocast():
         policy_logps = sequence_logps(model(packed), packed.cu_seqlens).cpu()
-    ref_logps = torch.tensor([value for example in examples for value in example.ref_logps])
+    ref_logps = torch.tensor([value for example in examples for value in example.ref_logps], dtype=policy_logps.dtype)
     scored = torch.tensor([int(answer.completion_mask[1:].sum()) for answer in answers])
     return float(((policy_logps - ref_logps).abs() / scored).max())
