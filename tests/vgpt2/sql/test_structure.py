@@ -38,8 +38,8 @@ SAME = {
     ),
     "a CTE with other names": (
         "WITH Lines (Company, Period, Number, Money) AS (SELECT APTL.APCo, APTL.Mth, APTL.APTrans, APTL.GrossAmt FROM APTL "
-        "WHERE APTL.APCo = 1) SELECT APTH.Vendor, SUM(Lines.Money) FROM APTH JOIN Lines ON Lines.Company = APTH.APCo AND Lines.Period = APTH.Mth "
-        "AND Lines.Number = APTH.APTrans WHERE APTH.InvDate >= '3/1/2024' GROUP BY APTH.Vendor"
+        "WHERE APTL.APCo = 1) SELECT APTH.Vendor, SUM(Lines.Money) FROM APTH JOIN Lines ON Lines.Company = APTH.APCo "
+        "AND Lines.Period = APTH.Mth AND Lines.Number = APTH.APTrans WHERE APTH.InvDate >= '3/1/2024' GROUP BY APTH.Vendor"
     ),
     "a derived table with a star": (
         "SELECT h.Vendor, SUM(d.GrossAmt) FROM APTH AS h INNER JOIN (SELECT * FROM APTL WHERE APCo = 1) d ON d.APCo = h.APCo "

@@ -1,0 +1,110 @@
+"""Suites written by hand: what a file may hold, and the shipped ones: every right answer stands, and says what its row says."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from vgpt2.datagen import written
+from vgpt2.datagen.__main__ import main
+from vgpt2.judging import judge, read_items
+from vgpt2.sql.checker import check
+from vgpt2.sql.structure import as_data, structure
+
+SUITES = Path(__file__).parents[3] / "eval" / "suites"
+CORE = Path(__file__).parents[3] / "data" / "catalogues" / "vista-core"
+SIZES = {"plain": 100}
+GOOD = "- ask: Whom do we owe?\n  area: payables\n  sql: SELECT APTH.Vendor FROM APTH WITH (NOLOCK) WHERE APTH.APCo = 1\n"
+
+
+def shipped(name: str) -> list[dict]:
+    return [json.loads(line) for line in (SUITES / f"{name}.jsonl").read_text("utf-8").splitlines()]
+
+
+def answers(row: dict) -> list[dict]:
+    return [row["expect"], *row["expect"].get("accepts", ())]
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_every_right_answer_stands_and_has_the_structure_its_row_states(core, name):
+    rows = shipped(name)
+    assert len({row["id"] for row in rows}) == len(rows) == SIZES[name]
+    for row in rows:
+        for answer in answers(row):
+            assert check(answer["sql"], core.catalogue) == [], row["id"]
+            found = structure(answer["sql"], core.catalogue)
+            assert {**as_data(found), "sql": answer["sql"]} == {key: value for key, value in answer.items() if key != "accepts"}, row["id"]
+            assert found.tables, row["id"]
+            assert found.columns or found.aggregates, row["id"]
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_no_two_questions_or_right_answers_of_a_question_are_alike(name):
+    rows = shipped(name)
+    assert len({row["messages"][0]["content"].casefold() for row in rows}) == len(rows)
+    for row in rows:
+        assert len({answer["sql"] for answer in answers(row)}) == len(answers(row)), row["id"]
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_the_shipped_file_is_what_its_command_makes(tmp_path, name):
+    arguments = ["suite", str(SUITES / f"{name}.yaml"), "--catalogue", str(CORE), "--out", str(tmp_path), "--seed", "1"]
+    assert main(arguments) == 0
+    assert (tmp_path / f"{name}.jsonl").read_bytes() == (SUITES / f"{name}.jsonl").read_bytes()
+    manifest = f"{name}.jsonl.manifest.json"
+    made, kept = (json.loads((folder / manifest).read_text("utf-8")) for folder in (tmp_path, SUITES))
+    assert {**made, "command": None} == {**kept, "command": None}
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_the_judge_accepts_every_gold_answer(core, name):
+    for item in read_items(SUITES / f"{name}.jsonl"):
+        verdict = judge(item, f"```sql\n{item.expect['sql']}\n```", core.catalogue)
+        assert verdict.right, (item.id, verdict.reason)
+
+
+def test_at_least_half_of_the_plain_questions_share_no_word_with_the_names_of_their_objects():
+    rows = shipped("plain")
+    apart = [not written.shared_words(row["messages"][0]["content"], row["expect"]["tables"]) for row in rows]
+    assert sum(apart) >= len(rows) / 2
+
+
+def test_words_are_shared_whatever_their_case_and_with_parts_of_names():
+    assert written.shared_words("the APTH of a work order", ["APTH", "SMWorkOrder"]) == {"apth", "work", "order"}
+    assert written.shared_words("bills we paid", ["APTH", "SMWorkOrder"]) == set()
+
+
+def test_a_question_becomes_a_row_that_states_its_answers(tmp_path, core):
+    path = tmp_path / "own.yaml"
+    path.write_text(GOOD + "  accepts: [SELECT APTD.Amount FROM APTD WITH (NOLOCK) WHERE APTD.APCo = 1]\n  blind: false\n", "utf-8")
+    (row,) = written.rows(written.read(path), "own", core.catalogue)
+    assert (row["id"], row["group"], row["kind"], row["blind"]) == ("own-001", "own_one_table", "sql", False)
+    assert row["expect"]["filters"] == [["APTH.APCo", "=", "1"]]
+    assert row["expect"]["accepts"][0]["tables"] == ["APTD"]
+    assert "objects" not in row, "real objects are not held out where the prompt shows none"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "holds no list of questions"),
+        ("a: [", "cannot be read as YAML"),
+        ("- just words", "question 1: is a str"),
+        (GOOD + "- ask: Why?\n  area: x\n", "question 2: field 'sql' is missing"),
+        (GOOD.replace("area", "aera"), "field 'area' is missing"),
+        (GOOD + "  table: APTH\n", "unknown field 'table'"),
+        (GOOD + "  accepts: [1]\n", "must be a list of SQL texts"),
+    ],
+)
+def test_a_file_with_a_mistake_is_refused_by_place(tmp_path, text, message):
+    path = tmp_path / "own.yaml"
+    path.write_text(text, "utf-8")
+    with pytest.raises(ValueError, match=message):
+        written.read(path)
+
+
+def test_gold_sql_with_a_finding_is_refused(tmp_path, core, capsys):
+    path = tmp_path / "own.yaml"
+    path.write_text(GOOD.replace("APTH.Vendor", "APTH.InvNum"), "utf-8")
+    assert main(["suite", str(path), "--catalogue", str(CORE), "--out", str(tmp_path)]) == 2
+    assert "own: question 1: unknown_column in its SQL" in capsys.readouterr().err
