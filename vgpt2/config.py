@@ -79,12 +79,14 @@ class BatchConfig(Part):
 class OptimConfig(Part):
     lr: Positive = 2e-4
     """peak learning rate"""
-    schedule: Literal["cosine", "linear", "constant"] = "cosine"
-    """after the warm-up"""
+    schedule: Literal["cosine", "linear", "constant", "wsd"] = "cosine"
+    """after the warm-up; wsd: constant, then down in the last `decay_ratio` of all steps"""
     warmup_ratio: Share = 0.03
     """share of all steps"""
     warmup_steps: Natural | None = None
     """takes the place of warmup_ratio when given"""
+    decay_ratio: Annotated[float, Field(gt=0, le=1)] = 0.1
+    """wsd only: share of all steps in which the learning rate falls, linearly"""
     min_lr_ratio: Share = 0.0
     """the last learning rate as a share of the peak"""
     betas: tuple[Share, Share] = (0.9, 0.999)
@@ -108,6 +110,11 @@ class CheckpointConfig(Part):
     """which value chooses `best`: down for losses, up for accuracies, margins and task scores"""
     patience: Count | None = None
     """stop after this many evaluations without a better value; null: never"""
+
+
+class SFTConfig(Part):
+    neftune_alpha: Positive | None = None
+    """noise on the embeddings in training (NEFTune), 5 in the paper; null: none"""
 
 
 class DPOConfig(Part):
@@ -168,6 +175,7 @@ class TrainConfig(Part):
     batch: BatchConfig = BatchConfig()
     optim: OptimConfig = OptimConfig()
     checkpoint: CheckpointConfig = CheckpointConfig()
+    sft: SFTConfig = SFTConfig()
     dpo: DPOConfig = DPOConfig()
     kto: KTOConfig = KTOConfig()
 

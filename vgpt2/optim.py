@@ -33,13 +33,19 @@ def learning_rate(step: int, cfg: OptimConfig, total_steps: int) -> float:
     """Learning rate of the optimizer step number `step`, counted from 0 to total_steps - 1.
 
     Rises linearly, never from 0, to exactly cfg.lr at step w, the number of warm-up steps; then falls over the remaining steps towards
-    min_lr_ratio * cfg.lr, which the step after the last one would have: no step is wasted at 0.
+    min_lr_ratio * cfg.lr, which the step after the last one would have: no step is wasted at 0. wsd (warm-up, stable, decay: Hu et al.
+    2024, arXiv:2404.06395) stays at cfg.lr until the last decay_ratio of all steps.
     """
     warmup = warmup_steps(cfg, total_steps)
     if step < warmup:
         return cfg.lr * (step + 1) / (warmup + 1)
     progress = (step - warmup) / (total_steps - warmup)  # [0, 1)
-    share = {"constant": 1.0, "linear": 1.0 - progress, "cosine": 0.5 * (1.0 + math.cos(math.pi * progress))}[cfg.schedule]
+    share = {
+        "constant": 1.0,
+        "linear": 1.0 - progress,
+        "cosine": 0.5 * (1.0 + math.cos(math.pi * progress)),
+        "wsd": min(1.0, (total_steps - step) / (cfg.decay_ratio * total_steps)),
+    }[cfg.schedule]
     return cfg.lr * (cfg.min_lr_ratio + (1.0 - cfg.min_lr_ratio) * share)
 
 

@@ -15,7 +15,7 @@ from safetensors.torch import load as from_bytes
 from safetensors.torch import save as to_bytes
 from tqdm import tqdm
 
-from vgpt2 import atomic, checkpoint, loop, lora, manifest, optim, preflight, reference, runrecord, weights
+from vgpt2 import atomic, checkpoint, loop, lora, manifest, neftune, optim, preflight, reference, runrecord, weights
 from vgpt2.config import TrainConfig
 from vgpt2.dataset import Dropped, encode_all, read, split, split_turns
 from vgpt2.flops import useful_flops
@@ -102,6 +102,8 @@ def assemble(cfg: TrainConfig, folder: Path, *, resume: bool, interrupts: Interr
     model.recompute_layers = model.cfg.num_hidden_layers if cfg.model.gradient_checkpointing else 0
     if cfg.lora:
         lora.add_lora(model, cfg.lora, seed=cfg.seed)
+    if cfg.stage == "sft" and cfg.sft.neftune_alpha:
+        neftune.add_noise(model, cfg.sft.neftune_alpha)
     if cfg.init_adapter:
         lora.load_adapter(model, checkpoint.resolve(cfg.init_adapter))
     optimizer = optim.build(model, cfg.optim)

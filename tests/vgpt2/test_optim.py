@@ -66,7 +66,7 @@ def test_betas_and_eps_arrive():
     assert (group["betas"], group["eps"]) == ((0.8, 0.9), 1e-5)
 
 
-@pytest.mark.parametrize("schedule", ["cosine", "linear", "constant"])
+@pytest.mark.parametrize("schedule", ["cosine", "linear", "constant", "wsd"])
 @pytest.mark.parametrize("floor", [0.0, 0.1, 1.0])
 def test_warm_up_rises_evenly_to_exactly_the_peak(schedule: str, floor: float):
     """INVARIANT 38."""
@@ -85,6 +85,15 @@ def test_decay_by_hand():
     assert learning_rate(8, cosine, 20) == pytest.approx(0.2 + 0.8 * (1 + math.sqrt(0.5)) / 2)
 
 
+def test_wsd_by_hand():
+    # 50 steps, 5 of warm-up, the last fifth falls: 40 is the last step at the peak, 45 is half-way, 49 a tenth above the floor
+    cfg = OptimConfig(lr=1.0, schedule="wsd", warmup_steps=5, decay_ratio=0.2, min_lr_ratio=0.5)
+    rates = [learning_rate(step, cfg, 50) for step in range(50)]
+    assert rates[5:41] == [1.0] * 36
+    assert rates[45] == pytest.approx(0.5 + 0.5 * 0.5)
+    assert rates[49] == pytest.approx(0.5 + 0.5 * 0.1)
+
+
 def test_cosine_equals_the_one_of_transformers_after_the_warm_up():
     """INVARIANT 38."""
     optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=3e-4)
@@ -100,7 +109,7 @@ def test_cosine_equals_the_one_of_transformers_after_the_warm_up():
 @pytest.mark.parametrize("total", [1, 2, 3, 10, 1000])
 @pytest.mark.parametrize("warmup", [{"warmup_ratio": 0.0}, {"warmup_ratio": 0.03}, {"warmup_ratio": 1.0}, {"warmup_steps": 5000}], ids=str)
 def test_no_step_is_wasted_at_zero_or_above_the_peak(total: int, warmup: dict[str, float]):
-    for schedule in ("cosine", "linear", "constant"):
+    for schedule in ("cosine", "linear", "constant", "wsd"):
         rates = [learning_rate(step, OptimConfig(lr=1e-3, schedule=schedule, **warmup), total) for step in range(total)]
         assert all(0 < rate <= 1e-3 for rate in rates)
 
