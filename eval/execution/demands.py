@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
-from eval.execution.functions import date_add, to_date
+from eval.execution.functions import date_add, date_part, end_of_month, from_parts, to_date
 from eval.execution.values import FORM, NOW, Kind, Value, kind_of, literal_value, variable_value
 from vgpt2.sql.binding import Binding, Source, bind
 from vgpt2.sql.catalogue import Catalogue
@@ -231,8 +231,16 @@ def _constant(node: Any, kind: Kind) -> Value | None:
         return None
     if node.key in _NOW:
         return NOW.strftime(FORM)
+    dates = [_constant(argument, "date") for argument in node.args]
+    numbers = [_constant(argument, "integer") for argument in node.args]
     if node.key == "DATEADD" and node.datepart and len(node.args) == 2:
-        return date_add(node.datepart.lower(), _constant(node.args[0], "integer"), _constant(node.args[1], "date"))
+        return date_add(node.datepart.lower(), numbers[0], dates[1])
+    if node.key in ("YEAR", "MONTH", "DAY") and dates:
+        return date_part(node.key.lower(), dates[0])
+    if node.key == "DATEFROMPARTS" and len(numbers) == 3:
+        return from_parts(*numbers)
+    if node.key == "EOMONTH" and dates:
+        return end_of_month(dates[0])
     if node.key in _KEEPS_VALUE and node.args:
         value = _constant(node.args[0], kind)
         return to_date(value) if kind == "date" and node.type is not None and node.type.name.lower() == "date" else value

@@ -72,6 +72,17 @@ def _columns_of(key: ForeignKey, table: str) -> tuple[str, ...]:
     return key.from_columns if key.from_object == table else key.to_columns if key.to_object == table else ()
 
 
+def _ancestors(table: str, keys: Sequence[ForeignKey]) -> set[str]:
+    """Tables that a row of this one needs rows of, directly or through others."""
+    found, stack = set[str](), [table]
+    while stack:
+        child = stack.pop()
+        above = {key.to_object for key in keys if key.from_object == child} - found
+        found |= above
+        stack += above
+    return found
+
+
 def _groups(wanted: Demands) -> list[Group]:
     """Slots that must be equal, as the links connect them; a slot with limits alone is a group of its own."""
     group_of: dict[Slot, list[Slot]] = {slot: [slot] for slot in wanted.limits}
@@ -87,6 +98,10 @@ class _Maker:
     def __init__(self, catalogue: Catalogue, columns: Mapping[str, Sequence[str]], wanted: Demands, rng: Random, *, scale: int) -> None:
         self._catalogue, self._columns, self._wanted, self._rng, self._scale = catalogue, columns, wanted, rng, scale
         self._groups = _groups(wanted)
+        # a parent's own row before its children's, which would make one without what is asked of it
+        self._order = sorted(
+            range(len(wanted.tables)), key=lambda place: len(_ancestors(wanted.tables[place], _keys(catalogue, list(columns))))
+        )
         self.rows: dict[str, list[Row]] = {table: [] for table in columns}
         self._taken: dict[str, set[tuple[Cell, ...]]] = {table: set() for table in columns}
         self._parents: dict[str, list[ForeignKey]] = {table: [] for table in columns}
@@ -127,7 +142,7 @@ class _Maker:
             self.put_group(self._without_partners(place), 0, alone=place)
 
     def put_broken(self, place: int) -> bool:
-        """Rows that break the conditions of one group, the one at `place` of those that have any, then fitting ones; False where it has none."""
+        """Rows that break the conditions of the group at `place` of those that have any, then fitting ones; False where there is none."""
         limited = [group for group in self._groups if self._limits(group)]
         if place >= len(limited):
             return False
@@ -164,7 +179,8 @@ class _Maker:
 
         Every other time there is a second one, which at times has the same values but for its key: a twin, which DISTINCT leaves out.
         """
-        for place, table in enumerate(self._wanted.tables):
+        for place in self._order:
+            table = self._wanted.tables[place]
             values = {slot.column: value for group, value in chosen.items() for slot in group if slot.place == place}
             o = self._catalogue.objects[table]
             is_missing = any(value is None and not self._may_be_null(o, column) for column, value in values.items())

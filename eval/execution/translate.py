@@ -37,6 +37,8 @@ _DATE_TYPES = frozenset({"DATETIME", "DATETIME2", "SMALLDATETIME", "TIMESTAMP", 
 _TEXT_TYPES = frozenset({"CHAR", "NCHAR", "VARCHAR", "NVARCHAR", "TEXT", "NAME", "UUID"})
 _INTEGER_TYPES = frozenset({"BIT", "BOOLEAN", "TINYINT", "UTINYINT", "SMALLINT", "INT", "BIGINT"})
 _COMPARISONS = {"EQ": "=", "NEQ": "<>", "GT": ">", "GTE": ">=", "LT": "<", "LTE": "<="}
+# words that SQLite keeps for itself and T-SQL does not
+_KEYWORDS = frozenset({"AUTOINCREMENT", "DEFERRABLE", "INDEXED", "ISNULL", "LIMIT", "NATURAL", "NOTHING", "NOTNULL", "RETURNING", "USING"})
 _ZERO = frozenset({"currenttimestamp", "currentdate", "getutcdate", "sysutcdatetime"})
 
 
@@ -133,6 +135,8 @@ class _Rewriter:
         name = type(node).__name__
         if name in _WRAPPERS:
             return node.this
+        if name == "Identifier" and node.name.upper() in _KEYWORDS:
+            node.set("quoted", True)
         if name == "Table":
             node.set("db", None)
             node.set("catalog", None)
