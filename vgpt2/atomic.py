@@ -10,9 +10,11 @@ import secrets
 import shutil
 import stat
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from io import BufferedReader
 from pathlib import Path
+from typing import BinaryIO
 
 LEFTOVER = re.compile(r"\.(?P<name>.+)\.[0-9a-f]{8}\.(?P<kind>tmp|old|trash)")
 WINDOWS_RENAME_S = 2.0
@@ -34,10 +36,17 @@ def write_bytes(path: Path, data: bytes) -> None:
 
     Raises OSError with nothing left beside it, and `path` as it was unless only the last flush, that of its folder, failed.
     """
+    with writing(path) as file:
+        file.write(data)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[BinaryIO]:
+    """A file to fill that takes the place of `path` when the block ends, as write_bytes says; an error in the block leaves nothing."""
     tmp = aside(path, "tmp")
     try:
         with open(tmp, "xb") as file:
-            file.write(data)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         rename(tmp, path)

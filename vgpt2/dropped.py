@@ -29,11 +29,17 @@ class Dropped:
 
     def __str__(self) -> str:
         """A table with the most frequent reason first; one line that says 0 when nothing was dropped."""
-        lines = [f"dropped rows {self.total:>9,}"]
-        for reason, count in sorted(self.counts.items(), key=lambda item: (-item[1], item[0])):
+        return self.table("dropped rows")
+
+    def table(self, head: str, *, most: int | None = None) -> str:
+        """The counts under `head`, the most frequent reason first; `most` reasons at most."""
+        ranked = sorted(self.counts.items(), key=lambda item: (-item[1], item[0]))
+        lines = [f"{head} {self.total:>9,}"]
+        for reason, count in ranked[:most]:
             more = ", ..." if count > SHOWN else ""
             lines.append(f"  {count:>9,}  {reason:<24} {', '.join(self.places[reason])}{more}")
-        return "\n".join(lines)
+        rest = len(ranked) - len(ranked[:most])
+        return "\n".join(lines + ([f"  and {rest:,} more kinds"] if rest else []))
 
     def _add(self, reason: str, count: int, places: Iterable[str]) -> None:
         self.counts[reason] = self.counts.get(reason, 0) + count

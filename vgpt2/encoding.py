@@ -4,7 +4,7 @@ A worker that dies or hangs ends the call with the rows it had; a row that canno
 """
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
@@ -59,7 +59,10 @@ def encode_all(
     examples: list[Example] = []
     dropped, mistakes = Dropped(), Mistakes()
     crew = Crew("tokenising", "once more, or without workers: --set data.workers=0", STALL_S)
-    outcomes = in_order(_outcomes, (encode, tokenizer), chunks, workers=min(workers, len(chunks)), crew=crew, place=_place)
+    how = (encode, tokenizer)
+    outcomes: Generator[list[Example | str | _Mistake]] = in_order(
+        _outcomes, how, chunks, workers=min(workers, len(chunks)), crew=crew, place=_place
+    )
     # closed here and not when the collector finds it: an error on the way must not leave workers behind
     with closing(outcomes), progress("tokenise", len(records)) if progress else nullcontext() as bar:
         for chunk, outcome in zip(chunks, outcomes):

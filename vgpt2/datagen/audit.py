@@ -17,7 +17,7 @@ from vgpt2.datagen.balance import Balance, Outcome
 from vgpt2.datagen.coverage import Covered, coverage
 from vgpt2.datagen.examine import Examiner, Rows, examine
 from vgpt2.datagen.facts import Failure, Part
-from vgpt2.datagen.lengths import Lengths, lengths
+from vgpt2.datagen.lengths import Lengths, lengths, token_counter
 from vgpt2.datagen.names import Names, load_names
 from vgpt2.datagen.records import manifest_path, write_manifest
 from vgpt2.datagen.rules import RULES, Context, held_out
@@ -31,6 +31,7 @@ CHUNK = 200  # rows that a worker takes at once
 BYTES_PER_WORKER = 4 << 20  # of a file: below, a worker's start costs more than it saves
 CREW = Crew("auditing", "once more, or without workers: --workers 0", stall_s=300.0)
 NAMES_SHOWN = 40
+MEANINGS = 3  # real names that one unreal name may mean, as Co means APCo here and ARCo there
 
 
 class Progress(Protocol):
@@ -41,12 +42,12 @@ class Progress(Protocol):
 
 @dataclass(frozen=True)
 class Misnamed:
-    """A name that is not real, in how many places it stands, the first of them, and the real name it may mean."""
+    """A name that is not real, in how many answers it stands, the first of them, and the real names it may mean, likeliest first."""
 
     name: str
     count: int
     where: str
-    nearest: str | None
+    nearest: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,7 @@ def audit(
     Raises ValueError or OSError where a file, suite, catalogue or tokenizer cannot be read at all.
     """
     names = load_names(catalogue)
+    token_counter(tokenizer)  # a wrong folder is said before anything is read
     held = held_out([row for suite in suites for row in _suite_rows(suite)]) if suites else None
     context = Context(names, held)
     audited = []
@@ -117,8 +119,8 @@ def examined(examiner: Examiner, *, workers: int | None, progress: Progress | No
     if workers is None:
         workers = min(os.cpu_count() or 1, size // BYTES_PER_WORKER)
         workers = workers if workers > 1 else 0
-    parts = in_order(examine, examiner, chunks(path, mistakes), workers=workers, crew=CREW, place=_place(path))
-    with closing(parts), progress(f"audit {path.name}", _count_lines(path)) if progress else nullcontext() as bar:
+    parts = in_order(examine, examiner, chunks(path, mistakes), workers=workers, crew=CREW, place=place_in(path))
+    with closing(parts), progress(f"audit {path.name}", count_lines(path)) if progress else nullcontext() as bar:
         for part in parts:
             whole.add(part)
             if bar is not None:
@@ -177,7 +179,7 @@ def _with_note(outcome: Outcome, note: str) -> Outcome:
 
 
 def _misnamed(part: Part, names: Names) -> list[Misnamed]:
-    """Every unreal name of the rewarded answers, counted; the nearest real one is the commonest suggestion, or the nearest at all."""
+    """Every unreal name of the rewarded answers, counted, with the commonest suggestions for it, or the nearest name of all."""
     first: dict[str, str] = {}
     suggested: dict[str, Counter[str]] = {}
     counts: Counter[str] = Counter()
@@ -190,10 +192,10 @@ def _misnamed(part: Part, names: Names) -> list[Misnamed]:
     index = NameIndex((*names.catalogue.objects, *names.columns)) if counts else None
     found = []
     for name, count in counts.most_common(NAMES_SHOWN):
-        best = suggested[name].most_common(1)[0][0] if name in suggested else None
-        if best is None and index is not None:
-            best = next(iter(index.nearest(name.rpartition(".")[2], 1, prefix=2)), None)
-        found.append(Misnamed(name, count, first[name], best))
+        best = [near for near, _ in suggested.get(name, Counter()).most_common(MEANINGS)]
+        if not best and index is not None:
+            best = index.nearest(name.rpartition(".")[2], 1, prefix=2)
+        found.append(Misnamed(name, count, first[name], tuple(best)))
     return found
 
 
@@ -204,11 +206,13 @@ def _suite_rows(path: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def _place(path: Path) -> Callable[[Rows], str]:
+def place_in(path: Path) -> Callable[[Rows], str]:
+    """How a message says where some rows stand."""
     return lambda rows: f"{path}:{rows[0][0]} to {rows[-1][0]}"
 
 
-def _count_lines(path: Path) -> int:
+def count_lines(path: Path) -> int:
+    """Line breaks of a file: about its rows, for a bar."""
     with path.open("rb") as file:
         return sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 20), b""))
 

@@ -71,14 +71,11 @@ class Part:
     def add(self, other: Part) -> None:
         self.rows += other.rows
         self.cases += other.cases
-        for mine, theirs in (
-            (self.checked, other.checked),
-            (self.answer_tokens, other.answer_tokens),
-            (self.sql, other.sql),
-            (self.columns, other.columns),
-            (self.objects, other.objects),
-        ):
-            mine.update(theirs)  # type: ignore[attr-defined]
+        self.checked.update(other.checked)
+        self.answer_tokens.update(other.answer_tokens)
+        self.sql.update(other.sql)
+        self.columns.update(other.columns)
+        self.objects.update(other.objects)
         for rule, failures in other.failures.items():
             self.failures[rule] += failures
         self.tokens += other.tokens

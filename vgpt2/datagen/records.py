@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -70,15 +70,26 @@ def suite_rows(questions: Sequence[Question]) -> list[Row]:
     return rows
 
 
-def write(path: Path, rows: Sequence[Row], manifest: Row) -> None:
-    """The rows as JSON lines, and a manifest that names them by hash; the manifest first goes, so that it never vouches for other rows."""
-    data = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
+def write(path: Path, rows: Iterable[Row], manifest: Row) -> int:
+    """The rows as JSON lines, and a manifest that names them by hash; how many rows there were.
+
+    An old manifest goes first, so that it never vouches for other rows.
+    """
     manifest_path(path).unlink(missing_ok=True)
-    atomic.write_bytes(path, data)
-    categories = [str(row.get("category") or row.get("group")) for row in rows]
-    templates = [template for row in rows for template in _each(row.get("template"))]
-    counts = {"rows": len(rows), "questions": len(templates), "by_category": _counted(categories), "by_template": _counted(templates)}
-    write_manifest(path, {**manifest, "sha256": hashlib.sha256(data).hexdigest(), **counts, "audit": None})
+    hashed = hashlib.sha256()
+    categories, sources, templates = Counter[str](), Counter[str](), Counter[str]()
+    with atomic.writing(path) as file:
+        for row in rows:
+            line = (json.dumps(row, ensure_ascii=False) + "\n").encode()
+            hashed.update(line)
+            file.write(line)
+            categories[str(row.get("category") or row.get("group"))] += 1
+            sources[str(row.get("source") or "")] += 1
+            templates.update(_each(row.get("template")))
+    counts = {name: _counted(c) for name, c in (("by_category", categories), ("by_source", sources), ("by_template", templates))}
+    about = {"sha256": hashed.hexdigest(), "rows": categories.total(), "questions": templates.total()}
+    write_manifest(path, {**manifest, **about, **counts, "audit": None})
+    return categories.total()
 
 
 def manifest_path(path: Path) -> Path:
@@ -119,5 +130,5 @@ def _each(templates: str | list[str] | None) -> list[str]:
     return [templates] if isinstance(templates, str) else list(templates or ())
 
 
-def _counted(values: Sequence[str]) -> dict[str, int]:
-    return dict(sorted(Counter(values).items()))
+def _counted(values: Counter[str]) -> dict[str, int]:
+    return {name: values[name] for name in sorted(values) if name}

@@ -91,9 +91,9 @@ def _unreal_table(file: FileAudit) -> list[str]:
     if not file.misnamed:
         return []
     width = max(len(name.name) for name in file.misnamed[:_NAMES]) + 2
-    lines = [f"  {'unreal name':{width}}{'answers':>9}  nearest real one, first place"]
+    lines = [f"  {'unreal name':{width}}{'answers':>9}  nearest real names, first place"]
     for name in file.misnamed[:_NAMES]:
-        lines.append(f"  {name.name:{width}}{name.count:9,}  {name.nearest or 'none is near'}, {name.where}")
+        lines.append(f"  {name.name:{width}}{name.count:9,}  {', '.join(name.nearest) or 'none is near'}, {name.where}")
     more = len(file.misnamed) - _NAMES
     return lines + ([f"  and {more:,} more names"] if more > 0 else [])
 

@@ -11,6 +11,7 @@ from functools import cached_property
 
 from vgpt2.datagen.answers import ABSENT, NEAREST
 from vgpt2.datagen.names import Names
+from vgpt2.datagen.repair import repaired
 from vgpt2.sql.checker import check
 from vgpt2.sql.extract import Claim, claims, prose, sql_blocks
 from vgpt2.sql.findings import Finding
@@ -90,7 +91,7 @@ class Reading:
     @cached_property
     def unreal(self) -> list[Unreal]:
         """Names that the answer takes for real and that are not, in SQL and in prose."""
-        found = [Unreal(f.name, f.suggestion) for f in self.errors if f.code in UNREAL]
+        found = [Unreal(f.name, self._certain.get(f.name, f.suggestion)) for f in self.errors if f.code in UNREAL]
         found += self.accepted_fakes
         found += [Unreal(name) for name in sorted(self.alternatives) if not is_real(name, None, self.names)]
         denied = {claim.name for claim in self.claims if claim.kind == "not_exists"}
@@ -103,6 +104,11 @@ class Reading:
         if word in self.words or word in SQL_WORDS or word in self._made or word.partition(".")[0] in self._made:
             return True
         return is_real(word, None, self.names)
+
+    @cached_property
+    def _certain(self) -> dict[str, str]:
+        """The right name for each wrong one that leaves no doubt about what it means."""
+        return {repair.old: repair.new for sql in self.sql for repair in repaired(sql, self.names.catalogue)[1]}
 
     @cached_property
     def _prose(self) -> str:

@@ -1,0 +1,97 @@
+"""The commands sft, dpo and kto: a training set from a catalogue, with its manifest and what became of its quotas."""
+
+from __future__ import annotations
+
+import argparse
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vgpt2.datagen.commands.progress import each
+
+if TYPE_CHECKING:
+    from vgpt2.datagen.names import Names
+    from vgpt2.datagen.production import Planned
+    from vgpt2.datagen.records import Row
+
+    Made = tuple[Iterable[Row], Sequence[Planned], dict[str, Any]]  # rows, what became of the quotas, more for the manifest
+
+STAGES = ("sft", "dpo", "kto")
+
+
+def add(commands: Any) -> None:
+    for stage in STAGES:
+        command = commands.add_parser(stage, help=f"make a {stage.upper()} set", allow_abbrev=False)
+        command.add_argument("--out", type=Path, required=True, help="JSON lines file to write; its manifest is put beside it")
+        command.add_argument("--size", type=int, required=True, help="questions to make; an SFT row is a chat of several")
+        command.add_argument("--plan", action="store_true", help="print what became of each category's quota")
+        if stage == "sft":
+            recipes = ("thin", "wide")
+            command.add_argument("--recipe", choices=recipes, default="thin", help="few kinds of question (default), or all of them")
+            command.add_argument("--shares", type=Path, help="YAML file of the wide recipe's shares (default configs/datagen/wide.yaml)")
+            command.add_argument("--documents", type=Path, nargs="+", default=[], metavar="DIR", help="folders of documentation")
+            command.add_argument("--workers", type=int, default=0, help="processes; the rows are the same for any number (default 0)")
+        add_common(command)
+        command.set_defaults(run=run)
+
+
+def add_common(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--catalogue", type=Path, required=True, help="folder of the catalogue, or its one file")
+    command.add_argument("--seed", type=int, default=1, help="the same seed gives the same bytes (default 1)")
+
+
+def run(args: argparse.Namespace) -> int:
+    from vgpt2.datagen.names import load_names
+    from vgpt2.datagen.production import plan_table
+
+    if args.size < 1:
+        raise ValueError(f"--size: {args.size} rows cannot be made; give 1 or more")
+    names = load_names(args.catalogue)
+    make = _thin if args.command == "sft" else _pairs
+    rows, plan, about = make(args, names)
+    about |= {"stage": args.command, "wanted": args.size, "plan": [asdict(line) for line in plan]}
+    count = write(args, args.out, rows, names, about)
+    if not count:
+        raise ValueError(f"{args.catalogue}: its {len(names.catalogue)} objects give no question; they need keys and descriptions")
+    if args.plan:
+        print(plan_table(plan))
+    print(f"{args.out}: {count:,} rows for {args.size:,} questions; not audited yet")
+    return 0
+
+
+def write(args: argparse.Namespace, out: Path, rows: Iterable[Row], names: Names, about: dict[str, Any]) -> int:
+    """The rows and their manifest, with the command that makes them again; how many rows there were."""
+    from vgpt2.datagen import records
+
+    options = [f"--catalogue {args.catalogue.resolve().name}", f"--out {args.out.resolve().name}"]
+    options += [f"--{name} {vars(args)[name]}" for name in ("size", "recipe") if name in args]
+    command = " ".join(["python -m vgpt2.datagen", args.command, *options, f"--seed {args.seed}"])
+    out.parent.mkdir(parents=True, exist_ok=True)
+    return records.write(out, rows, {**about, "command": command, "seed": args.seed, "catalogue": names.catalogue.fingerprint})
+
+
+def _thin(args: argparse.Namespace, names: Names) -> Made:
+    from vgpt2.datagen import recipes, records
+    from vgpt2.datagen.production import Planned
+
+    chats = recipes.sft_chats(names, recipe=args.recipe, size=args.size, seed=args.seed, progress=each("sft"))
+    actual = Counter(question.kind for chat in chats for question in chat)
+    quotas = recipes.apportioned(recipes.SFT_RECIPES[args.recipe], args.size)
+    return records.sft_rows(chats), [Planned(kind, quota, actual[kind], actual[kind]) for kind, quota in quotas.items()], {}
+
+
+def _pairs(args: argparse.Namespace, names: Names) -> Made:
+    from vgpt2.datagen import recipes, records
+    from vgpt2.datagen.production import Planned
+
+    groups = recipes.pair_questions(names, size=args.size, seed=args.seed, purpose=args.command, progress=each(args.command))
+    make = records.dpo_rows if args.command == "dpo" else records.kto_rows
+    rows = make(groups, recipes.preference_side(names), seed=args.seed)
+    quotas = recipes.apportioned(recipes.PAIR_SHARES, args.size)
+    plan = [
+        Planned(f"{defect} on {kind}", quota, len(questions), len(questions))
+        for ((defect, kind), quota), (_, questions) in zip(quotas.items(), groups)
+    ]
+    return rows, plan, {}
