@@ -11,6 +11,10 @@ The glossary is a YAML file beside a catalogue that its users edit:
         means: [APTH.OpenYN, APTD]                   # OBJECT or OBJECT.Column, the best first
         filter: APTH.OpenYN = 'Y'                    # a condition on the first object
         note: shown beside the term
+    sayings:                                         # what people say when they mean these; for finding only, never shown
+      left to pay:
+        phrases: [needs to be paid, cash going out]
+        means: [APTH.DueDate, APTD]
 
 A glossary may know more of the database than the catalogue it is loaded with: names listed in `known_names.txt` beside the file are left
 out where the catalogue lacks them. Every other name must be in the catalogue.
@@ -33,8 +37,9 @@ from vgpt2.sql.ruleset import HOUSE_CODES, house_rules
 
 GLOSSARY_FILE = "glossary.yaml"
 KNOWN_NAMES_FILE = "known_names.txt"
-SECTIONS = ("modules", "abbreviations", "background", "terms")
+SECTIONS = ("modules", "abbreviations", "background", "terms", "sayings")
 TERM_KEYS = ("synonyms", "means", "filter", "expression", "note")
+SAYING_KEYS = ("phrases", "means")
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the C parser reads ten times as fast; not every build has it
 
 
@@ -55,14 +60,10 @@ class Meaning:
 class Term:
     name: str
     means: tuple[Meaning, ...]  # the best first
-    synonyms: tuple[str, ...] = ()
+    phrases: tuple[str, ...]  # the name and its synonyms; of a saying, what people say
     filter: str | None = None  # a condition that the term implies on its first object
     expression: str | None = None  # how to compute what the term names, from the first object's columns
     note: str | None = None
-
-    @property
-    def phrases(self) -> tuple[str, ...]:
-        return (self.name, *self.synonyms)
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,7 @@ class Glossary:
     """What a file says about the objects of one catalogue; `skipped` are the terms of which the catalogue holds no object."""
 
     terms: tuple[Term, ...] = ()
+    sayings: tuple[Term, ...] = ()
     modules: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
     abbreviations: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     background: tuple[str, ...] = ()
@@ -124,33 +126,45 @@ class _Reader:
         sections = dict(self._entries(root, SECTIONS))
         phrases: dict[str, int] = {}
         terms = [self._term(name, node, phrases) for name, node in self._mapping(sections.get("terms"))]
+        sayings = [self._saying(name, node, phrases) for name, node in self._mapping(sections.get("sayings"))]
         return Glossary(
             terms=tuple(term for term in terms if term.means),
+            sayings=tuple(saying for saying in sayings if saying.means),
             modules={name: self._texts(node) for name, node in self._mapping(sections.get("modules"))},
             abbreviations={name.lower(): self._text(node) for name, node in self._mapping(sections.get("abbreviations"))},
             background=self._texts(sections.get("background")),
-            skipped=tuple(term.name for term in terms if not term.means),
+            skipped=tuple(term.name for term in (*terms, *sayings) if not term.means),
         )
 
     def _term(self, name: str, node: yaml.Node, phrases: dict[str, int]) -> Term:
         entries = dict(self._entries(node, TERM_KEYS))
-        if "means" not in entries:
-            raise self._error(node, f"term '{name}' has no 'means'; list the objects or columns it stands for")
-        synonyms = self._texts(entries.get("synonyms"))
-        for phrase in (name, *synonyms):
-            self._once(node, name, phrase, phrases)
-        written = self._texts(entries["means"])
-        means = [self._meaning(entries["means"], text) for text in written]
-        present = tuple(meaning for meaning in means if meaning)
-        conditions = {key: self._condition(key, entries.get(key), means[0] if means else None) for key in ("filter", "expression")}
+        said = self._phrases(node, (name, *self._texts(entries.get("synonyms"))), phrases)
+        means = self._means(name, node, entries)
+        conditions = {key: self._condition(key, entries.get(key), means[0]) for key in ("filter", "expression")}
         note = self._text(entries["note"]) if "note" in entries else None
-        return Term(name, present, synonyms, conditions["filter"], conditions["expression"], note)
+        present = tuple(meaning for meaning in means if meaning)
+        return Term(name, present, said, conditions["filter"], conditions["expression"], note)
 
-    def _once(self, node: yaml.Node, term: str, phrase: str, phrases: dict[str, int]) -> None:
-        folded = " ".join(phrase.lower().split())
-        if folded in phrases:
-            raise self._error(node, f"'{phrase}' of term '{term}' is taken by the term in line {phrases[folded]}; keep one of them")
-        phrases[folded] = _line(node)
+    def _saying(self, name: str, node: yaml.Node, phrases: dict[str, int]) -> Term:
+        entries = dict(self._entries(node, SAYING_KEYS))
+        said = self._phrases(node, self._texts(entries.get("phrases")), phrases)
+        return Term(name, tuple(meaning for meaning in self._means(name, node, entries) if meaning), said)
+
+    def _phrases(self, node: yaml.Node, said: tuple[str, ...], phrases: dict[str, int]) -> tuple[str, ...]:
+        """The phrases, which no other term may hold; `phrases` has the line of each so far."""
+        for phrase in said:
+            folded = " ".join(phrase.lower().split())
+            if folded in phrases:
+                raise self._error(node, f"'{phrase}' stands in line {phrases[folded]} too; keep one of them")
+            phrases[folded] = _line(node)
+        return said
+
+    def _means(self, name: str, node: yaml.Node, entries: Mapping[str, yaml.Node]) -> list[Meaning | None]:
+        """What a term stands for, None for each real object that the catalogue lacks."""
+        written = self._texts(entries.get("means"))
+        if not written:
+            raise self._error(node, f"'{name}' has no 'means'; list the objects or columns it stands for")
+        return [self._meaning(entries["means"], text) for text in written]
 
     def _meaning(self, node: yaml.Node, text: str) -> Meaning | None:
         """The object or column that the text names; None where the catalogue lacks a real object."""

@@ -37,10 +37,13 @@ class Tuning:
     scattered: float = 0.6  # share of a term whose words do not stand side by side
     inner: float = 0.35  # share of a term inside a longer one
     later: float = 0.75  # each further meaning of a term counts this much of the one before
-    text: float = 1.0
-    parents: float = 0.06  # for each doubling of the keys that point at an object
+    text: float = 1.2
+    parents: float = 0.04  # for each doubling of the keys that point at an object
     core: float = 0.25  # an object that somebody described
     background: float = -0.8
+    module: float = 0.5  # an object of the module that all of the best hits belong to
+    joined: float = 0.3  # for each of the best hits that a key joins to the object
+    near: int = 5  # the best hits, for these two
     link: float = 0.5  # share that an object on the way between two hits takes of the weaker
     searched: int = 60  # objects that the text search puts forward
     linked: int = 6  # hits between which ways are sought
@@ -128,6 +131,7 @@ class Retriever:
             for name, evidence in found.items():
                 evidence.score += self._prior.get(name, 0.0)
             if "closure" in self._parts:
+                self._add_nearness(found)
                 self._add_ways(found)
             ranked = sorted(found.items(), key=lambda item: (-item[1].score, item[0]))[:limit]
             content = set(self._content(question))
@@ -195,9 +199,23 @@ class Retriever:
         for name, score in rows:
             found[name].add(self._tuning.text * score / max(rows[0][1], 1e-9), "text")
 
+    def _add_nearness(self, found: dict[str, _Evidence]) -> None:
+        """What is of the same module as the best hits, or joined to them, is worth more: 'department' beside wages is payroll's."""
+        best = self._best(found, self._tuning.near)
+        total = sum(max(found[name].score, 0.0) for name in best) or 1.0
+        share: dict[str | None, float] = defaultdict(float)
+        for name in best:
+            share[self._catalogue.objects[name].module] += max(found[name].score, 0.0) / total
+        for name, evidence in found.items():
+            evidence.score += self._tuning.module * share[self._catalogue.objects[name].module]
+            evidence.score += self._tuning.joined * sum(self._graph.joins(name, other) for other in best) / len(best)
+
+    def _best(self, found: dict[str, _Evidence], n: int) -> list[str]:
+        return sorted(found, key=lambda name: (-found[name].score, name))[:n]
+
     def _add_ways(self, found: dict[str, _Evidence]) -> None:
         """Objects on the shortest way of foreign keys from each of the best hits to one before it."""
-        best = sorted(found, key=lambda name: (-found[name].score, name))[: self._tuning.linked]
+        best = self._best(found, self._tuning.linked)
         for i, name in enumerate(best[1:], 1):
             way = self._graph.path(name, set(best[:i]), longest=self._tuning.longest_way)
             for between in way[1:-1]:
@@ -238,7 +256,7 @@ class Retriever:
     def _small_words(self) -> list[str]:
         """Words that descriptions, terms and modules write in small letters."""
         texts = [o.description or "" for o in self._catalogue.objects.values()]
-        texts += [phrase for term in self._glossary.terms for phrase in term.phrases]
+        texts += [phrase for term in (*self._glossary.terms, *self._glossary.sayings) for phrase in term.phrases]
         texts += [phrase for module in self._glossary.modules.values() for phrase in module]
         return sorted({word for text in texts for word in words(text) if word.islower()})
 

@@ -16,7 +16,7 @@ _GAP = 3
 @dataclass(frozen=True)
 class TermHit:
     term: Term
-    phrase: str  # the name or synonym that the question holds
+    phrase: str  # what the question holds of it
     start: int  # positions of the words in the question
     end: int
     whole: bool  # side by side, in order
@@ -40,7 +40,7 @@ class TermFinder:
 
     def __init__(self, glossary: Glossary, stemmer: Stemmer) -> None:
         self._by_stem: dict[str, list[_Phrase]] = defaultdict(list)
-        for term in glossary.terms:
+        for term in (*glossary.terms, *glossary.sayings):
             for text in term.phrases:
                 phrase = _phrase(term, text, stemmer)
                 self._by_stem[phrase.content[0] if phrase.content else phrase.stems[0]].append(phrase)

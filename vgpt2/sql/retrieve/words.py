@@ -12,11 +12,19 @@ _CACHED = 20_000
 
 # words of a question that say nothing about its data
 _SAY_NOTHING = """
-    a about above after again all also am an and any are as at be because been before being below between both but by can could did do
-    does doing down during each for from further get give had has have having he her here him his how i if in into is it its just let like
-    list many me more most much my need now of off on once only or other our ours out over own please same see she should show so some such
-    tell than that the their them then there these they this those through to too under until up us using very want was we were what when
-    where which while who whom whose why will with within without would you your
+a about above across actually after again against ago all along already also always am amount amounts an and another any anybody anyone
+anything april are aren around as at august back be because been before being below between big bigger both but by came can cannot come
+comes coming could current currently d daily date dates day days december did didn different do does doesn doing don down during each eight
+either else ever every everybody everyone everything exactly far february few find first five for four friday from further gave get getting
+give gives go goes going gone got had has hasn have haven having he her here high him his how hundred i if in into is isn it its january
+july june just keep kind kinds know last least less let lets like list ll long look low m made make makes making many march may me might
+monday money month monthly months more most much must my name names need needs neither never new next nine nobody november now number
+numbers october of off often old on once one only onto or other our ours out over own part per please put quarter quarters re really
+recently s same saturday see september seven several shall she short should show since six so some somebody someone something sort sorts
+still such sunday t take takes tell ten than that the their them then there these they thing things this those thousand three through
+thursday to today tomorrow too took top total totals tuesday two under until up upon us using various ve very want wants was wasn way we
+wednesday week weekly weeks went were weren what when where whether which while who whom whose why will with within without won would year
+yearly years yesterday yet you your
 """
 STOP_WORDS = frozenset(_SAY_NOTHING.split())
 
