@@ -9,16 +9,23 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from tqdm import tqdm
+
 import vgpt2
-from vgpt2.sql.catalogue import Catalogue, Object, load_catalogue
+from vgpt2.sql.catalogue import Catalogue, Object, load_catalogue, save_catalogue
+from vgpt2.sql.catalogue_files import SINGLE_FILES
 from vgpt2.sql.checker import check
 from vgpt2.sql.descriptions import described_by
 from vgpt2.sql.glossary import find_glossary
+from vgpt2.sql.importers import report, sources
+from vgpt2.sql.importers.assemble import MODULE_RULES, assemble
+from vgpt2.sql.importers.rows import FIELDS
 from vgpt2.sql.prompt import question_prompt
 from vgpt2.sql.render import join_lines, render_compact
 from vgpt2.sql.retrieve import Found, Retriever
 from vgpt2.sql.ruleset import HOUSE_FILE, load_rules
 
+_AS_WRITTEN = argparse.RawDescriptionHelpFormatter
 BUNDLED = Path(__file__).resolve().parents[2] / "data" / "catalogues" / "vista-core"
 
 
@@ -76,6 +83,37 @@ def search(options: argparse.Namespace) -> int:
     return 0
 
 
+def import_(options: argparse.Namespace) -> int:
+    """`import`: a catalogue from what describes a database, with a table of what was found and what could not be read.
+
+    SOURCE is a folder of SQL Server scripts, a script of CREATE TABLE statements, an SQLite database, a JSON or CSV export of
+    INFORMATION_SCHEMA's columns, or the word sqlserver for the server that the connection string leads to. Nothing of it is executed.
+    """
+    out = Path(options.out)
+    if out.suffix.lower() not in SINGLE_FILES and out.exists() and not (out / "objects.json").exists():
+        raise ValueError(f"--out {out}: holds something else than a catalogue; name a new folder, or a file that ends in .yaml or .json")
+    given = sources.Options(options.keys, options.foreign_keys, dict(options.field), options.connection_env, options.connection_file)
+    drafts = sources.read_source(options.source, given, lambda paths: tqdm(paths, desc="import", unit="file", mininterval=_interval()))
+    catalogue = assemble(drafts, modules=options.modules, infer=options.infer)
+    if options.descriptions:
+        catalogue = described_by(catalogue, load_catalogue(options.descriptions))
+    if not len(catalogue):
+        raise ValueError(f"{options.source}: states no table and no view; give the scripts or the export of a database")
+    save_catalogue(catalogue, out, head=f"made by: python -m vgpt2.sql import {_typed(options.source)} --out {_typed(options.out)}")
+    print(json.dumps(report.as_json(catalogue, drafts), indent=1) if options.json else report.render(catalogue, drafts))
+    return 0
+
+
+def _typed(path: str) -> str:
+    """A path as it may stand in a file that others read: one from the root is cut to its name."""
+    return Path(path).name if Path(path).is_absolute() else Path(path).as_posix()
+
+
+def _interval() -> float:
+    """Seconds between two states of a progress bar: a log gets a line a minute."""
+    return 0.1 if sys.stderr.isatty() else 60.0
+
+
 def _table(found: Found, catalogue: Catalogue) -> str:
     if not found.hits:
         return "no object fits; use the words of the data, or add a term to the glossary"
@@ -108,6 +146,13 @@ def _count(text: str) -> int:
     return int(text)
 
 
+def _field(text: str) -> tuple[str, str]:
+    ours, sign, theirs = text.partition("=")
+    if not sign or not theirs or ours.upper() not in FIELDS:
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=THEIRS; NAME is one of {', '.join(FIELDS)}")
+    return ours.upper(), theirs
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m vgpt2.sql", description="Check T-SQL against a catalogue, or look an object up.")
     parser.add_argument("--version", action="version", version=f"vgpt2 {vgpt2.__version__}")
@@ -128,6 +173,28 @@ def _parser() -> argparse.ArgumentParser:
     searching.add_argument("--schema", action="store_true", help="print the schema prompt instead of a table")
     searching.add_argument("--max-tokens", type=_count, default=3000, metavar="N", help="budget of the schema prompt (default 3000)")
     searching.set_defaults(run=search)
+    importing = commands.add_parser(
+        "import", help="a catalogue from scripts, a database or an export", description=import_.__doc__, formatter_class=_AS_WRITTEN
+    )
+    importing.add_argument("source", metavar="SOURCE", help="folder, file, or the word sqlserver")
+    importing.add_argument("--out", required=True, metavar="DIR|FILE", help="catalogue to write: a folder, or a .yaml or .json file")
+    importing.add_argument("--descriptions", metavar="CATALOGUE", help="take the descriptions that the source lacks from this one")
+    importing.add_argument(
+        "--modules", choices=MODULE_RULES, default="none", help="an object's module: the first two capitals of its name, or its schema"
+    )
+    importing.add_argument("--no-inference", dest="infer", action="store_false", help="keep to the foreign keys that are stated")
+    importing.add_argument("--keys", type=Path, metavar="FILE", help="primary and unique keys of an export")
+    importing.add_argument("--foreign-keys", type=Path, metavar="FILE", help="foreign keys of an export")
+    importing.add_argument("--field", type=_field, action="append", default=[], metavar="NAME=THEIRS", help="a field's name in the export")
+    importing.add_argument(
+        "--connection-env",
+        default=sources.CONNECTION_VARIABLE,
+        metavar="VARIABLE",
+        help="environment variable with the ODBC connection string (default: %(default)s)",
+    )
+    importing.add_argument("--connection-file", type=Path, metavar="FILE", help="file with the connection string instead")
+    importing.add_argument("--json", action="store_true", help="print JSON with everything that could not be read")
+    importing.set_defaults(run=import_)
     for command in (checking, showing, searching):
         command.add_argument("--catalogue", default=BUNDLED, metavar="DIR", help="catalogue folder (default: the bundled one)")
     return parser

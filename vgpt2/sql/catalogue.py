@@ -10,22 +10,20 @@ suggestions only. A catalogue never changes after loading, and indices are built
 from __future__ import annotations
 
 import hashlib
-import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable
 from functools import cached_property
 from pathlib import Path
-from sys import intern
-from typing import Any
+from typing import Any, TypeVar
 
+from vgpt2.sql import catalogue_files
+from vgpt2.sql.catalogue_files import CatalogueError
 from vgpt2.sql.names import NameIndex
 from vgpt2.sql.schema import Column, ForeignKey, Object
 
-__all__ = ["Catalogue", "CatalogueError", "Column", "ForeignKey", "Object", "load_catalogue"]
+__all__ = ["Catalogue", "CatalogueError", "Column", "ForeignKey", "Object", "load_catalogue", "save_catalogue"]
 
-
-class CatalogueError(ValueError):
-    """A catalogue folder that cannot be read: the message names file and row."""
+V = TypeVar("V")
 
 
 class Catalogue:
@@ -68,11 +66,7 @@ class Catalogue:
     @cached_property
     def modules(self) -> dict[str, tuple[str, ...]]:
         """Object names by module, in the catalogue's order; objects of no module are left out."""
-        by_module: dict[str, list[str]] = defaultdict(list)
-        for o in self.objects.values():
-            if o.module:
-                by_module[o.module].append(o.name)
-        return {module: tuple(names) for module, names in by_module.items()}
+        return {module: tuple(o.name for o in objects) for module, objects in self._of_module.items() if module}
 
     @cached_property
     def types(self) -> frozenset[str]:
@@ -115,7 +109,7 @@ class Catalogue:
         key = o.business_key
         related = [
             other
-            for other in map(self.objects.__getitem__, self.modules.get(o.module or "", ()))
+            for other in self._of_module[o.module]
             if other.kind == o.kind and len(other.business_key) > 1 and _begins(key, other.business_key)
         ]
         return tuple(other.name for other in sorted(related, key=lambda other: (len(other.business_key), other.name)))
@@ -131,6 +125,10 @@ class Catalogue:
         keys = sorted((k.from_object, k.to_object, k.from_columns, k.to_columns) for k in self.foreign_keys)
         digest.update(repr(keys).encode())
         return digest.hexdigest()
+
+    @cached_property
+    def _of_module(self) -> dict[str | None, list[Object]]:
+        return _grouped(self.objects.values(), lambda o: o.module)
 
     @cached_property
     def _lower(self) -> dict[str, Object]:
@@ -172,100 +170,16 @@ class Catalogue:
 
 
 def load_catalogue(folder: str | Path) -> Catalogue:
-    """The catalogue of a folder with objects.json, columns.json and (optionally) foreign_keys.json, one row per object, column and key.
+    """The catalogue of a folder with objects.json, columns.json and (optionally) foreign_keys.json, or of one .yaml or .json file.
 
     Descriptions may be null or absent. Raises CatalogueError naming file and row.
     """
-    folder = Path(folder)
-    columns = _columns_by_object(folder / "columns.json")
-    objects = [_object(row, columns, folder / "objects.json") for row in _rows(folder / "objects.json", ("name", "kind"))]
-    known = {o.name for o in objects}
-    stray = next((name for name in columns if name not in known), None)
-    if stray is not None:
-        raise CatalogueError(f"{folder / 'columns.json'}: '{stray}' is not in objects.json; add the object or drop its columns")
-    keys_file = folder / "foreign_keys.json"
-    keys = _foreign_keys(keys_file, known) if keys_file.exists() else []
-    return Catalogue(objects, keys)
+    return Catalogue(*catalogue_files.read(Path(folder)))
 
 
-def _rows(path: Path, required: tuple[str, ...]) -> list[dict[str, Any]]:
-    """Rows of a JSON array of objects that all have the `required` fields."""
-    try:
-        rows = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        raise CatalogueError(f"{path}: no such file; a catalogue folder holds objects.json, columns.json and foreign_keys.json") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise CatalogueError(f"{path}: not valid JSON: {error}") from None
-    if not isinstance(rows, list):
-        raise CatalogueError(f"{path}: holds a {type(rows).__name__}; it must be a list of rows")
-    for number, row in enumerate(rows, 1):
-        if not isinstance(row, dict) or any(name not in row for name in required):
-            raise CatalogueError(f"{path}: row {number} must be an object with the fields {', '.join(required)}")
-    return rows
-
-
-def _columns_by_object(path: Path) -> dict[str, tuple[Column, ...]]:
-    """Columns in ordinal order. Equal columns of different objects become one value: most views repeat their table's."""
-    shared: dict[tuple[Any, ...], Column] = {}
-    by_object: dict[str, list[tuple[int, Column]]] = defaultdict(list)
-    for row in _rows(path, ("object", "column")):
-        get = row.get
-        facts = (
-            intern(row["column"]),
-            get("type"),
-            get("udt"),
-            get("length"),
-            get("precision"),
-            get("scale"),
-            get("nullable", True),
-            get("identity", False),
-            get("from"),
-            get("description"),
-        )
-        column = shared.get(facts)
-        if column is None:
-            column = shared[facts] = Column(*facts)
-        by_object[row["object"]].append((get("ordinal") or len(by_object[row["object"]]) + 1, column))
-    return {name: tuple(column for _, column in sorted(columns, key=lambda pair: pair[0])) for name, columns in by_object.items()}
-
-
-def _object(row: Mapping[str, Any], columns: Mapping[str, tuple[Column, ...]], path: Path) -> Object:
-    name = row["name"]
-    if row["kind"] not in ("table", "view"):
-        raise CatalogueError(f"{path}: kind of '{name}' is {row['kind']!r}; it must be 'table' or 'view'")
-    return Object(
-        name=intern(name),
-        kind=row["kind"],
-        columns=columns.get(name, ()),
-        schema=row.get("schema") or "dbo",
-        module=row.get("module"),
-        base_table=row.get("base_table"),
-        primary_key=_interned(row.get("primary_key")),
-        business_key=_interned(row.get("business_key")),
-        unique_keys=tuple(_interned(key) for key in row.get("unique_keys") or ()),
-        depends_on=_interned(row.get("depends_on")),
-        exposed_by=_interned(row.get("exposed_by")),
-        row_filter=bool(row.get("row_filter")),
-        description=row.get("description"),
-    )
-
-
-def _foreign_keys(path: Path, known: set[str]) -> list[ForeignKey]:
-    """Keys between known objects; one that leaves the catalogue is no use for joins and is left out."""
-    fields = ("from_object", "from_columns", "to_object", "to_columns")
-    keys = []
-    for number, row in enumerate(_rows(path, fields), 1):
-        child, child_columns, parent, parent_columns = (row[name] for name in fields)
-        if len(child_columns) != len(parent_columns):
-            raise CatalogueError(f"{path}: row {number}: {len(child_columns)} columns against {len(parent_columns)}; they must be as many")
-        if child in known and parent in known:
-            source = row.get("source") or "constraint"
-            keys.append(ForeignKey(child, _interned(child_columns), parent, _interned(parent_columns), source))
-    return keys
-
-
-def _interned(names: Iterable[str] | None) -> tuple[str, ...]:
-    return tuple(map(intern, names or ()))
+def save_catalogue(catalogue: Catalogue, path: str | Path, *, head: str = "") -> None:
+    """Write the catalogue as one .yaml or .json file, or as a folder where the name has another ending; `head` is a comment for YAML."""
+    catalogue_files.write(Path(path), list(catalogue.objects.values()), catalogue.foreign_keys, head=head)
 
 
 def _renamed(key: ForeignKey, child: str, parent: str) -> ForeignKey:
@@ -278,8 +192,8 @@ def _begins(a: tuple[str, ...], b: tuple[str, ...]) -> bool:
     return a[:shorter] == b[:shorter]
 
 
-def _grouped(keys: Iterable[ForeignKey], by: Any) -> dict[Any, list[ForeignKey]]:
-    groups: dict[Any, list[ForeignKey]] = defaultdict(list)
-    for key in keys:
-        groups[by(key)].append(key)
+def _grouped(values: Iterable[V], by: Callable[[V], Any]) -> dict[Any, list[V]]:
+    groups: dict[Any, list[V]] = defaultdict(list)
+    for value in values:
+        groups[by(value)].append(value)
     return dict(groups)

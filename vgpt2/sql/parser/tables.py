@@ -17,7 +17,7 @@ from vgpt2.sql.parser.words import STATEMENTS
 
 Ends = Callable[[Stream], bool]
 
-_CONSTRAINTS = frozenset(("CONSTRAINT", "PRIMARY", "UNIQUE", "FOREIGN", "CHECK", "INDEX"))
+_CONSTRAINTS = frozenset(("CONSTRAINT", "PRIMARY", "UNIQUE", "FOREIGN", "CHECK", "DEFAULT", "INDEX"))
 _KEY_WORDS = frozenset(("KEY", "INDEX"))
 _OPTIONS = frozenset(
     (
@@ -87,7 +87,7 @@ def element(s: Stream, table: TableDefinition, ends: Ends) -> None:
     column = ColumnDefinition(token.pos, token.name)
     table.columns.append(column)
     if not s.at("AS"):
-        column.type = _column_type(s)
+        column.type = column_type(s)
         column.identity = column.type is not None and s.lenient and column.type.name in _SERIAL_TYPES
     while not ends(s):
         _option(s, table, column)
@@ -178,7 +178,7 @@ def _reserved_name(s: Stream) -> Name:
     return Name(token.pos, (token.name,), (token.pos,))
 
 
-def _column_type(s: Stream) -> TypeName | None:
+def column_type(s: Stream) -> TypeName | None:
     """column_type := type; in other databases also {word} [( anything )] {word}, or nothing"""
     if not s.lenient:
         return calls.type_name(s)
