@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from vgpt2.datagen.names import Names
+from vgpt2.datagen.queries.lexicon import Lexicon
+from vgpt2.datagen.queries.settings import QuerySettings
 from vgpt2.datagen.questions import Chat
 from vgpt2.datagen.sides import Side
 
@@ -25,6 +28,12 @@ class World:
     side: Side
     glossary: Glossary | None = field(default=None, repr=False)
     documents: tuple[Document, ...] = field(default=(), repr=False)
+    queries: QuerySettings = field(default=QuerySettings(), repr=False)
+
+    @cached_property
+    def lexicon(self) -> Lexicon:
+        """What questions for SQL call the side's tables and columns."""
+        return Lexicon(self.side, self.glossary)
 
 
 Maker = Callable[[World, int, str], list[Chat]]  # (world, how many questions, seed text) -> chats, fewer where the material ends

@@ -138,7 +138,8 @@ def _groups(ask: Ask) -> Query:
 
 def _latest(ask: Ask) -> Query:
     """The first rows of each group by a row number that a CTE gives them."""
-    assert ask.sorting and ask.sorting.by
+    assert ask.sorting is not None
+    assert ask.sorting.by is not None
     descending = ask.sorting.descending
     window = Window(ask.per, (Order(ask.sorting.by, descending), *(Order(ref, descending) for ref in ask.tie)))
     listed = tuple(dict.fromkeys((*ask.per, *ask.shown)))
@@ -150,7 +151,8 @@ def _latest(ask: Ask) -> Query:
 
 
 def _running(ask: Ask) -> Query:
-    assert ask.sorting and ask.sorting.by
+    assert ask.sorting is not None
+    assert ask.sorting.by is not None
     order = (Order(ask.sorting.by), *(Order(ref) for ref in ask.tie))
     measure = ask.measures[0]
     total = Output(measure.column, measure.function, "RunningTotal", Window(ask.per, order))
@@ -180,9 +182,7 @@ def _totals(ask: Ask) -> Query:
         outputs.append(Output(ColumnRef(name, label), "ISNULL" if counted else None, shown_as))
     order = (_order(ask),) if ask.sorting else ()
     shown = tuple(Output(ref) for ref in ask.shown)
-    return Query(
-        Source(ask.table), (*shown, *outputs), _filters(ask.criteria), tuple(joins), order_by=order, top=ask.top, ctes=tuple(ctes)
-    )
+    return Query(Source(ask.table), (*shown, *outputs), _filters(ask.criteria), tuple(joins), order_by=order, top=ask.top, ctes=tuple(ctes))
 
 
 _GROUPED = ("count", "total", "by", "having", "ranking")

@@ -202,7 +202,8 @@ def latest_rows(d: Draft) -> Ask | None:
     shown = (*d.columns(d.table, d.rng.randint(1, 3), besides=(by.column, per[0].column)), by)
     criteria = d.criteria(d.a_few(5, 4), avoid=(*shown, *per))
     tie = tie_breakers(d.table, besides=(by, *per))
-    return Ask("latest", d.table.name, criteria, shown, per=per, sorting=Sorting(by, d.rng.random() < 0.8), top=d.rng.choice((1, 1, 1, 2, 3)), tie=tie)
+    sorting, top = Sorting(by, d.rng.random() < 0.8), d.rng.choice((1, 1, 1, 2, 3))
+    return Ask("latest", d.table.name, criteria, shown, per=per, sorting=sorting, top=top, tie=tie)
 
 
 def running_totals(d: Draft) -> Ask | None:

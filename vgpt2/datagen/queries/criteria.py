@@ -63,8 +63,13 @@ CLAUSES: dict[str, tuple[str, ...]] = {
 }
 # after a bare column name, where an operator is shorter than words
 NAMED: dict[str, str] = {
-    **{"owner": "{c} = {0}", "is": "{c} = {0}", "is_not": "{c} <> {0}", "above": "{c} > {0}", "below": "{c} < {0}"},
-    **{"nonzero": "{c} <> 0", "flag": "{c} = {0}"},
+    "owner": "{c} = {0}",
+    "is": "{c} = {0}",
+    "is_not": "{c} <> {0}",
+    "above": "{c} > {0}",
+    "below": "{c} < {0}",
+    "nonzero": "{c} <> 0",
+    "flag": "{c} = {0}",
 }
 
 
@@ -103,6 +108,19 @@ def criterion(table: Table, rng: Random, *, avoid: Collection[str] = ()) -> Crit
         return None
     make, columns, _ = rng.choices(offered, [weight for _, _, weight in offered])[0]
     return make(table, rng.choice(columns), rng)
+
+
+def same_kind(old: Criterion, table: Table, rng: Random) -> Criterion | None:
+    """A condition like `old` on the same column with other values; None where the draw gives another kind."""
+    if old.kind == "owner":
+        return owner_criterion(table, rng)
+    column = old.column.column
+    make = _month if column in table.months else _date if column in table.dates else _code
+    for _ in range(6):
+        new = make(table, column, rng)
+        if new.kind == old.kind:
+            return new
+    return None
 
 
 def said(criterion: Criterion, name: str, rng: Random, *, clause: bool, by_name: bool) -> str:

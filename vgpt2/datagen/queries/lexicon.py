@@ -7,7 +7,7 @@ Everything is worked out once an object, when it is first asked for.
 from __future__ import annotations
 
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -28,9 +28,13 @@ _TITLE = re.compile(r"\s(?:master|master file|header|parameters)$")
 _UNCOUNTABLE = re.compile(r"(?:equipment|information|material|labor|inventory|staff|stock|data|cash|history|detail|control)$")
 _TAIL = re.compile(r"\s(?:within|of the (?:line|item|row))\s*.*$")
 _WEAK_ENDS = (" number", " code", " amount")
+_YES_OR_NO = re.compile(r"YN$|Flag$|^(?:Is|Has|Use)[A-Z]")
+_TEXTS = frozenset(("varchar", "nvarchar"))
 _QUANTITY = re.compile(r"\bdays\b|\bnumber of\b|\bcount of\b|\bmonths to\b")  # whole numbers that nobody groups by
 _TELLING = re.compile(r"[a-z]{4,}")
-_COMMON_WORDS = re.compile(r"number|code|amount|date|type|total|name|with|from|this|that|last|first|default|used|month|status|group|company")
+_COMMON_WORDS = re.compile(
+    r"number|code|amount|date|type|total|name|with|from|this|that|last|first|default|used|month|status|group|company"
+)
 
 
 @dataclass(frozen=True)
@@ -116,8 +120,13 @@ class Lexicon:
             self._near[name] = [other for other in dict.fromkeys(found) if other in known and other != name]
         return self._near[name]
 
+    @cached_property
+    def namesakes(self) -> list[tuple[tuple[str, str], tuple[str, ...]]]:
+        """((one row, several), objects) where two or three modules call an object alike."""
+        return _namesakes(self.side.schema_objects())
+
     def absent_words(self, tables: Sequence[str], rng: Random) -> str | None:
-        """Words for data of other objects, of which none of `tables` holds anything: no telling word occurs there or could be abbreviated."""
+        """Words for data of other objects, of which `tables` hold nothing: no telling word occurs there or could be abbreviated."""
         described = " ".join(self._described(name) for name in tables)
         parts = {part for name in tables for part in self._parts(name)}
         for _ in range(12):
@@ -158,28 +167,31 @@ class Lexicon:
     def _read(self, o: Object) -> Table:
         words = self._column_words(o)
         months = tuple(c.name for c in o.columns if is_month(c) and (c.name in words or not c.description))
-        named = set(words) | {c.name for c in o.columns if len(words) < 5}
-        usable = [c for c in o.columns if c.name in named and not english.is_housekeeping(c.description)]
+        described = len(words) >= 5
+        usable = [c for c in o.columns if (c.name in words or not described) and not english.is_housekeeping(c.description)]
         owner = owner_column(o)
+        flags = {c.name: clause for c in o.columns if c.length == 1 and c.type == "char" and (clause := english.flag_clause(c.description))}
+        coded = [name for name in codes(self.catalogue, o) if name not in months and name not in flags and not _YES_OR_NO.search(name)]
         return Table(
-            o,
-            owner,
-            words,
-            tuple(pair for pair in _row_names(o) if self._row_names[pair[1]] == 1) or ((f"{o.name} row", f"{o.name} rows"),),
-            tuple(summable(o)),
-            tuple(name for name in codes(self.catalogue, o) if name not in months and not _QUANTITY.search(words.get(name, (name,))[0])),
-            tuple(c.name for c in usable if c.type in DATES and not is_month(c)),
-            months,
-            {c.name: clause for c in o.columns if c.length == 1 and c.type == "char" and (clause := english.flag_clause(c.description))},
-            tuple(c.name for c in usable if c.type in ("varchar", "nvarchar") and FREE_TEXT.search(words.get(c.name, (c.name,))[0] + c.name)),
-            tuple(c.name for c in usable if c.nullable and c.name not in o.business_key and c.name != owner),
+            object=o,
+            owner=owner,
+            words=words,
+            things=tuple(pair for pair in _row_names(o) if self._row_names[pair[1]] == 1) or ((f"{o.name} row", f"{o.name} rows"),),
+            amounts=tuple(summable(o)),
+            codes=tuple(name for name in coded if not _QUANTITY.search(words.get(name, (name,))[0])),
+            dates=tuple(c.name for c in usable if c.type in DATES and not is_month(c)),
+            months=months,
+            flags=flags,
+            texts=tuple(c.name for c in usable if c.type in _TEXTS and FREE_TEXT.search(words.get(c.name, (c.name,))[0] + c.name)),
+            gaps=tuple(c.name for c in usable if c.nullable and c.name not in o.business_key and c.name != owner),
         )
 
     def _column_words(self, o: Object) -> dict[str, tuple[str, ...]]:
         """Names in words that no two columns of the object share."""
         found = {c.name: _forms(english.gloss(c.description)) for c in o.columns}
         if sum(map(bool, found.values())) < 5:
-            found = {c.name: found[c.name] or _forms(english.spaced(c.name) if _TELLING.search(c.name.lower()) else None) for c in o.columns}
+            spelt = {c.name: _forms(english.spaced(c.name)) for c in o.columns if _TELLING.search(c.name.lower())}
+            found = {name: forms or spelt.get(name, ()) for name, forms in found.items()}
         counts = Counter(form.casefold() for forms in found.values() for form in forms)
         kept = {name: tuple(form for form in forms if counts[form.casefold()] == 1) for name, forms in found.items()}
         return {name: forms for name, forms in kept.items() if forms and forms[0] == found[name][0]}
@@ -210,6 +222,16 @@ def _row_names(o: Object) -> list[tuple[str, str]]:
         spaced = english.spaced(o.name)
         found.append((spaced.removesuffix("s"), english.plural(spaced)))
     return found
+
+
+def _namesakes(objects: Iterable[Object]) -> list[tuple[tuple[str, str], tuple[str, ...]]]:
+    """((one, several), names) of objects that two or three modules call alike, with the module left out."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for o in objects:
+        called, module = english.noun(o.description), f"{o.module} "
+        if o.module and called and called.startswith(module):
+            found[called.removeprefix(module)].append(o.name)
+    return [((one, english.plural(one)), tuple(names)) for one, names in found.items() if len(names) in (2, 3)]
 
 
 def _grouped(keys: Iterable[ForeignKey], by: Callable[[ForeignKey], str]) -> dict[str, list[ForeignKey]]:

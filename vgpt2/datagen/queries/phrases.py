@@ -165,27 +165,19 @@ QUESTIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("{rows}{where}: what {bare}",),
     ),
     "lookup": (
-        (
-            "what do {rows}{where} say for {bare}, and what are {others}{sort}",
-        ),
+        ("what do {rows}{where} say for {bare}, and what are {others}{sort}",),
         ("{rows}{where}: what {bare}, and what {others}",),
     ),
     "lines": (
-        (
-            "what do {rows}{where} say for {bare}, and what are {others}{sort}",
-        ),
+        ("what do {rows}{where} say for {bare}, and what are {others}{sort}",),
         ("{rows}{where}: what {bare}, and what {others}",),
     ),
     "exists": (
-        (
-            "which {rows} are there {test}{where}, and with what {bare}",
-        ),
+        ("which {rows} are there {test}{where}, and with what {bare}",),
         ("{rows}{where} {test}: which, and what {bare}",),
     ),
     "missing": (
-        (
-            "which {rows} are there {test}{where}, and with what {bare}",
-        ),
+        ("which {rows} are there {test}{where}, and with what {bare}",),
         ("{rows}{where} {test}: which, and what {bare}",),
     ),
     "distinct": (
@@ -196,15 +188,11 @@ QUESTIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("{bare} in {rows}{where}: which",),
     ),
     "top": (
-        (
-            "which {n} {rows}{where} have the {extreme} {by}, and what {bare}",
-        ),
+        ("which {n} {rows}{where} have the {extreme} {by}, and what {bare}",),
         ("what are the {n} {rows}{where} of the {extreme} {by}, by {bare}",),
     ),
     "days": (
-        (
-            "how many days are {days} for {rows}{where}, with {bare}",
-        ),
+        ("how many days are {days} for {rows}{where}, with {bare}",),
         ("for {rows}{where}, what are {bare} and {days}",),
     ),
     "count": (
@@ -229,33 +217,23 @@ QUESTIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("per {per}, what is {measured}{where}",),
     ),
     "having": (
-        (
-            "which {per} has {having}, and what is {measured}{where}",
-        ),
+        ("which {per} has {having}, and what is {measured}{where}",),
         ("where is there {having} per {per}, given {measured}{where}",),
     ),
     "ranking": (
-        (
-            "which {n} values of {per} have the {extreme} {short}, looking at {measured}{where}",
-        ),
+        ("which {n} values of {per} have the {extreme} {short}, looking at {measured}{where}",),
         ("what is the {top} {n} by {per} of {measured}{where}",),
     ),
     "latest": (
-        (
-            "what is the {nth}{where} for each {per} by {by}, with {bare}",
-        ),
+        ("what is the {nth}{where} for each {per} by {by}, with {bare}",),
         ("per {per}, which is the {nth}{where} by {by}, and what {bare}",),
     ),
     "running": (
-        (
-            "how does {amount} of {rows}{where} add up in order of {by}{within}, with {bare}",
-        ),
+        ("how does {amount} of {rows}{where} add up in order of {by}{within}, with {bare}",),
         ("by {by}{within}, what has {amount} of {rows}{where} come to so far, with {bare}",),
     ),
     "totals": (
-        (
-            "what do {rows}{where} say for {bare}, and what is {details}",
-        ),
+        ("what do {rows}{where} say for {bare}, and what is {details}",),
         ("for {rows}{where}: what {bare}, and what is {details}",),
     ),
 }

@@ -18,7 +18,7 @@ from vgpt2.datagen.queries.asks import Ask, Details, Link, Measure
 from vgpt2.datagen.queries.criteria import Criterion
 from vgpt2.datagen.queries.lexicon import Lexicon
 from vgpt2.datagen.queries.phrases import noun_phrases, questions
-from vgpt2.datagen.queries.styles import QUESTION_STYLES, REQUESTS, STYLES, mistyped
+from vgpt2.datagen.queries.styles import QUESTION_STYLES, REQUESTS
 
 Naming = Literal["words", "names", "mixed"]  # mixed: tables in words, columns by name
 _MEASURES = {
@@ -67,7 +67,7 @@ class Words:
         return f"{self.column(ref)} of the {self.row(ref.table)}"
 
     def is_named(self, ref: ColumnRef) -> bool:
-        return ref not in self.instead and (self.naming != "words" or not self.lexicon.words(ref))
+        return self.naming != "words" or (ref not in self.instead and not self.lexicon.words(ref))
 
     def row(self, table: str) -> str:
         return self._pair(table)[0]
@@ -84,15 +84,25 @@ class Words:
         return self.rows[table]
 
 
-def ask_in_words(ask: Ask, words: Words, *, style: str, typo: bool, held_out: bool) -> tuple[str, str]:
-    """(template id, question)."""
-    rng = words.rng
+@dataclass(frozen=True)
+class Sentence:
+    """A request with slots, in a style; its id names the kind, the style and the phrase."""
+
+    template: str
+    text: str
+    style: str
+
+
+def draw_sentence(kind: str, style: str, rng: Random, *, held_out: bool) -> Sentence:
     direct = QUESTION_STYLES.get(style, ()) if rng.random() < 0.5 else ()
-    number, phrase = rng.choice((questions if direct else noun_phrases)(ask.kind, held_out=held_out))
-    sentence = rng.choice(direct or REQUESTS[style][held_out]).replace("{}", phrase)
-    sentence = sentence.replace("for for ", "for ")
-    if typo:
-        sentence = mistyped(sentence, rng)
+    number, phrase = rng.choice((questions if direct else noun_phrases)(kind, held_out=held_out))
+    request = rng.choice(direct or REQUESTS[style][held_out]).replace("{}", phrase).replace("for for ", "for ")
+    return Sentence(f"sql_{kind}-{style[:2]}{number}", request, style)
+
+
+def in_words(ask: Ask, sentence: Sentence, words: Words) -> str:
+    """The question that the sentence makes of the plan."""
+    rng, style = words.rng, sentence.style
     owner, rest = _owner_and_rest(ask)
     place = rng.choice(("rows", "rows", "where", "lead")) if owner else "none"
     if (words.naming == "names" and place == "rows") or (place == "lead" and style in _WITH_BACKGROUND):
@@ -107,13 +117,13 @@ def ask_in_words(ask: Ask, words: Words, *, style: str, typo: bool, held_out: bo
     parts["counted"] = parts["counted"].format(rows=parts["rows"])
     parts["measured"] = parts["measured"].format(rows=parts["rows"])
     parts["nth"] = parts["nth"].format(owner=parts["rows"].removeprefix(words.things(ask.table)))
-    text = sentence.format(**parts)
+    text = sentence.text.format(**parts)
     if apart:
         text = _closed(text) + f" {rng.choice(('Only', 'Restrict it to', 'Limit it to', 'Just'))} {_nouns(listed, ask, words)}."
     if owner and place == "lead":
         lead = condition(owner, ask, words, clause=False)
         text = f"For {lead}, {_lowered(text)}" if style != "terse" else f"{lead}: {text}"
-    return f"sql_{ask.kind}-{style[:2]}{number}", text[0].upper() + text[1:] if style != "terse" else text
+    return text if style == "terse" else text[0].upper() + text[1:]
 
 
 def where(listed: Sequence[Criterion], ask: Ask, words: Words) -> str:
@@ -277,7 +287,9 @@ def _days(ask: Ask, words: Words) -> str:
     the = "" if words.is_named(ask.days[0]) else "the "
     if ask.days[1] is None:
         return words.rng.choice(("the days since {the}{a}", "the days from {the}{a} until today")).format(the=the, a=start)
-    return words.rng.choice(("the days from {the}{a} to {the}{b}", "the days between {the}{a} and {the}{b}")).format(the=the, a=start, b=end)
+    return words.rng.choice(("the days from {the}{a} to {the}{b}", "the days between {the}{a} and {the}{b}")).format(
+        the=the, a=start, b=end
+    )
 
 
 def _having(ask: Ask, words: Words) -> str:
@@ -313,7 +325,3 @@ def _lowered(text: str) -> str:
     """The sentence after a beginning of its own; a name or 'I' keeps its capital."""
     first = text.split(" ", 1)[0].rstrip(",.")
     return text if first in ("I", "I'm", "SQL") or not first[1:].islower() else text[0].lower() + text[1:]
-
-
-def draw_style(rng: Random) -> str:
-    return rng.choice(STYLES)
