@@ -16,7 +16,7 @@ TABLE = """
 6  vgpt2.loop vgpt2.reference vgpt2.probe vgpt2.run eval.suites eval.scores eval.paired eval.page eval.report
 5  eval.execution vgpt2.stages vgpt2.loading vgpt2.judging vgpt2.generate vgpt2.runrecord vgpt2.preview
 4  vgpt2.checkpoint vgpt2.optim
-3  vgpt2.weights vgpt2.flops vgpt2.lora vgpt2.neftune vgpt2.llama_folder vgpt2.gguf_import vgpt2.tiny
+3  vgpt2.weights vgpt2.flops vgpt2.lora vgpt2.neftune vgpt2.llama_folder vgpt2.gguf_import vgpt2.gguf_export vgpt2.tiny
 2  vgpt2.model vgpt2.attention vgpt2.packing vgpt2.tokenizer vgpt2.dataset vgpt2.layouts vgpt2.preflight
 2  vgpt2.encoding vgpt2.registry
 1  vgpt2.atomic vgpt2.manifest vgpt2.config vgpt2.configfile vgpt2.interrupts vgpt2.runlock
@@ -34,7 +34,7 @@ CONFINED = {
     "pyodbc": ("vgpt2/sql/importers/server.py",),
     "transformers": ("vgpt2/tokenizer.py", "vgpt2/chat_template.py"),
     "bitsandbytes": (),
-    "gguf": ("vgpt2/gguf_import.py",),
+    "gguf": ("vgpt2/gguf_import.py", "vgpt2/gguf_export.py"),
     "sqlglot": ("eval/execution/translate.py",),
     "matplotlib": ("vgpt2/plot.py",),
     "tensorboard": ("vgpt2/metrics.py",),

@@ -1,6 +1,6 @@
-"""The command `python -m vgpt2.export`: base model + adapter -> one plain Hugging Face folder that loads anywhere.
+"""The command `python -m vgpt2.export`: base model + adapter -> a plain Hugging Face folder or a GGUF that loads anywhere.
 
-    python -m vgpt2.export --checkpoint checkpoints/sft/best --merge exports/sft
+    python -m vgpt2.export --checkpoint checkpoints/sft/best --merge exports/sft --gguf exports/sft.gguf
 """
 
 import argparse
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 EXAMPLES = """examples:
   python -m vgpt2.export --checkpoint checkpoints/sft/best --merge exports/sft
   python -m vgpt2.export --checkpoint some/peft-adapter --base models/qwen2.5-7b --merge exports/qwen
+  python -m vgpt2.export --checkpoint exports/qwen --gguf exports/qwen.gguf --gguf-type Q8_0
 """
 DTYPES = ("bfloat16", "float16", "float32")
 PROBE: "list[Message]" = [{"role": "user", "content": "Which columns does APTH have? Write a query that lists open invoices."}]
@@ -31,14 +32,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Exit code: 0 done, 2 something to mend, 130 interrupted with nothing left behind."""
     args = parse(argv)
     try:
-        export(args.checkpoint, args.merge, base=args.base, dtype=args.dtype)
+        if args.merge:
+            export(args.checkpoint, args.merge, base=args.base, dtype=args.dtype)
+        if args.gguf:
+            export_gguf(args.merge or args.checkpoint, args.gguf, kind=args.gguf_type)
     except (ValueError, OSError) as error:
         if args.debug:
             raise
         print(error, file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print(f"interrupted; {args.merge} was not written, the same command starts again", file=sys.stderr)
+        print("interrupted; what was not finished is not there, the same command starts again", file=sys.stderr)
         return 130
     return 0
 
@@ -46,17 +50,22 @@ def main(argv: Sequence[str] | None = None) -> int:
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m vgpt2.export",
-        description="Merge an adapter into its base model and write a Hugging Face folder.",
+        description="Merge an adapter into its base model and write a Hugging Face folder, a GGUF for llama.cpp and Ollama, or both.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--checkpoint", type=Path, required=True, metavar="DIR", help="run, run/best, step folder or PEFT adapter")
-    parser.add_argument("--merge", type=Path, required=True, metavar="OUT", help="folder to write; must not exist or be empty")
+    parser.add_argument("--merge", type=Path, metavar="OUT", help="folder to write; must not exist or be empty")
     parser.add_argument("--base", type=Path, metavar="DIR", help="the base model's folder; default the one that the adapter names")
     parser.add_argument("--dtype", choices=DTYPES, help="of the merged weights; default the base's")
+    parser.add_argument("--gguf", type=Path, metavar="FILE", help="file to write, from the merged folder or from a whole model")
+    parser.add_argument("--gguf-type", choices=("F16", "BF16", "Q8_0"), default="F16", help="of its matrices (default F16)")
     parser.add_argument("--debug", action="store_true", help="tracebacks for mistakes too")
     parser.add_argument("--version", action="version", version=f"vgpt2 {__version__}")
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    if not (args.merge or args.gguf):
+        parser.error("nothing to write; give --merge OUT, --gguf FILE or both")
+    return args
 
 
 def export(source: Path, out: Path, *, base: Path | None, dtype: str | None) -> None:
@@ -93,6 +102,19 @@ def export(source: Path, out: Path, *, base: Path | None, dtype: str | None) -> 
     effect, change = (adapted - bare).abs().max(), (merged - adapted).abs().max()
     print(f"the adapter moves a logit of the probe by up to {effect:.4g}; merging moves it by up to {change:.2g}")
     print(f"{out}: {sum(tensor.numel() for tensor in model.parameters()):,} parameters in {name}, base {base}")
+
+
+def export_gguf(folder: Path, out: Path, *, kind: str) -> None:
+    """Writes the whole model in `folder` as one GGUF, and says how far its weights are from the folder's, read back."""
+    from vgpt2 import checkpoint, gguf_export
+
+    folder = checkpoint.resolve(folder)
+    if not (folder / "config.json").is_file():
+        raise ValueError(f"{folder}: holds no whole model; merge the adapter in the same call with --merge OUT")
+    require_room(folder, out)
+    print(f"writing {out} in {kind}", flush=True)
+    largest = gguf_export.write_gguf(folder, out, kind=kind)
+    print(f"{out}: {out.stat().st_size / 1e6:,.1f} MB; read back, a weight differs from {folder} by at most {largest:.2g}")
 
 
 def probe(model: "CausalLM", ids: list[int]) -> "Tensor":

@@ -55,7 +55,7 @@ def load_model(folder: Path | str, *, dtype: torch.dtype, device: torch.device |
     model, files = check_folder(folder)
     weights: dict[str, Tensor] = {}
     for path, shapes in files.items():
-        with _opened(path) as tensors:
+        with opened(path) as tensors:
             for name in shapes:
                 # A copy even where nothing is converted: a mapped file that changes later would change the weights.
                 weights[name] = tensors.get_tensor(name).to(device=device, dtype=dtype, copy=True)
@@ -197,7 +197,7 @@ def _check_names(folder: Path, model: CausalLM, files: dict[Path, dict[str, list
 
 def _header(path: Path) -> dict[str, list[int]]:
     shapes = {}
-    with _opened(path) as tensors:
+    with opened(path) as tensors:
         for name in tensors.keys():  # noqa: SIM118 - not a mapping
             piece = tensors.get_slice(name)
             if piece.get_dtype() not in FLOATS:
@@ -208,7 +208,7 @@ def _header(path: Path) -> dict[str, list[int]]:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Any]:
+def opened(path: Path) -> Iterator[Any]:
     """The safetensors file at `path`; links are followed, as hub caches are made of them."""
     try:
         real = path.resolve(strict=True)
