@@ -99,14 +99,17 @@ def import_(options: argparse.Namespace) -> int:
         catalogue = described_by(catalogue, load_catalogue(options.descriptions))
     if not len(catalogue):
         raise ValueError(f"{options.source}: states no table and no view; give the scripts or the export of a database")
-    save_catalogue(catalogue, out, head=f"made by: python -m vgpt2.sql import {_typed(options.source)} --out {_typed(options.out)}")
+    save_catalogue(catalogue, out, head=f"made by: python -m vgpt2.sql import {_command(options)}")
     print(json.dumps(report.as_json(catalogue, drafts), indent=1) if options.json else report.render(catalogue, drafts))
     return 0
 
 
-def _typed(path: str) -> str:
-    """A path as it may stand in a file that others read: one from the root is cut to its name."""
-    return Path(path).name if Path(path).is_absolute() else Path(path).as_posix()
+def _command(options: argparse.Namespace) -> str:
+    """The arguments that made a catalogue, as they may stand in it: a path from the root is cut to its name."""
+    arguments = [options.source, "--out", options.out, *(["--descriptions", options.descriptions] if options.descriptions else [])]
+    typed = [Path(argument).name if Path(argument).is_absolute() else Path(argument).as_posix() for argument in arguments]
+    typed += ["--modules", options.modules] if options.modules != "none" else []
+    return " ".join([*typed, *([] if options.infer else ["--no-inference"])])
 
 
 def _interval() -> float:

@@ -47,7 +47,7 @@ _KINDS = {
 }
 _OPENERS = re.compile(r"""'[^']*(?:''[^']*)*'?|"[^"]*(?:""[^"]*)*"?|\[[^\]]*(?:\]\][^\]]*)*\]?|--[^\r\n]*|/\*""")
 _COMMENT_EDGE = re.compile(r"/\*|\*/")
-_GO_LINE = re.compile(r"^[^\S\r\n]*(GO)(?:[^\S\r\n]+\d+)?[^\S\r\n]*;?[^\S\r\n]*(?:--[^\r\n]*)?$", re.IGNORECASE | re.MULTILINE)
+_GO_LINE = re.compile(r"^[^\S\r\n]*(GO)(?:[^\S\r\n]+\d+)?[^\S\r\n]*;?[^\S\r\n]*(?:--[^\r\n]*)?(?=[\r\n]|\Z)", re.IGNORECASE | re.MULTILINE)
 _EDGES = re.compile(f"(?:{_OPENERS.pattern})|{_GO_LINE.pattern}", re.IGNORECASE | re.MULTILINE)
 _LINE_END = re.compile(r"\r\n|\r|\n")
 

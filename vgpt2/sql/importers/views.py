@@ -143,7 +143,7 @@ class _Lineage:
             return Column("", facts.type, None, facts.length, facts.precision, facts.scale)
         if call.key in _COUNTING:
             return Column("", _COUNTING[call.key], nullable=False)
-        if call.key in _PASSING and call.args and isinstance(call.args[0], n.Name):
+        if call.key in _PASSING and call.args and isinstance(call.args[0], n.Name | n.Call):
             column = self._of_expression(call.args[0], weak)
             return replace(column, udt=None, source=None, nullable=call.key != "ISNULL", identity=False)
         return Column("")
