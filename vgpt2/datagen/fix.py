@@ -69,9 +69,10 @@ def fix(examiner: Examiner, out: Path, *, workers: int | None = None, progress: 
                 if not _is_kept(cleaned, result, seen):
                     continue
                 text = json.dumps(cleaned.row, ensure_ascii=False)
-                line = (("[\n" if result.kept == 1 else ",\n") + text if is_array else text + "\n").encode()
-                hashed.update(line)
-                file.write(line)
+                line = ("[\n" if result.kept == 1 else ",\n") + text if is_array else text + "\n"
+                data = line.encode("utf-8", "backslashreplace")  # half a surrogate pair stays the escape that it was
+                hashed.update(data)
+                file.write(data)
             if shown is not None:
                 shown.update(len(part))
         if not result.kept:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -75,10 +75,10 @@ class Job:
 
 @dataclass(frozen=True)
 class Workshop:
-    """What every process needs to work on any job."""
+    """What every process needs to work on any job; `makers` is a function of a module, since most makers cannot be sent to a process."""
 
     world: World
-    makers: Mapping[str, Maker]
+    makers: Callable[[], Mapping[str, Maker]]
 
 
 def produce(
@@ -103,7 +103,7 @@ def produce(
 
 def make(workshop: Workshop, job: Job) -> list[Made]:
     """One job's chats, with as many real as unreal names for each sentence that asks whether a name is real."""
-    chats = evened(workshop.makers[job.category](workshop.world, job.count, job.seed))
+    chats = evened(workshop.makers()[job.category](workshop.world, job.count, job.seed))
     return [_as_made(chat, row) for chat, row in zip(chats, sft_rows(chats))]
 
 

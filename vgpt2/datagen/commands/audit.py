@@ -51,7 +51,8 @@ def run(args: argparse.Namespace) -> int:
     print(render(result))
     if args.json:
         args.json.parent.mkdir(parents=True, exist_ok=True)
-        atomic.write_text(args.json, json.dumps(summary(result), indent=1, ensure_ascii=False) + "\n")
+        data = json.dumps(summary(result), indent=1, ensure_ascii=False) + "\n"
+        atomic.write_bytes(args.json, data.encode("utf-8", "backslashreplace"))
     if args.html:
         from vgpt2.datagen import page
 

@@ -27,6 +27,10 @@ def add(commands: Any) -> None:
         command.add_argument("--out", type=Path, required=True, help="JSON lines file to write; its manifest is put beside it")
         command.add_argument("--size", type=int, required=True, help="questions to make; an SFT row is a chat of several")
         command.add_argument("--plan", action="store_true", help="print what became of each category's quota")
+        if stage != "sft":
+            command.add_argument(
+                "--recipe", choices=("thin", "v3", "balanced"), default="thin", help="kinds of mistakes (default thin: few)"
+            )
         if stage == "sft":
             recipes = ("thin", "wide")
             command.add_argument("--recipe", choices=recipes, default="thin", help="few kinds of question (default), or all of them")
@@ -83,15 +87,11 @@ def _thin(args: argparse.Namespace, names: Names) -> Made:
 
 
 def _pairs(args: argparse.Namespace, names: Names) -> Made:
-    from vgpt2.datagen import recipes, records
+    from vgpt2.datagen import preferences, records
     from vgpt2.datagen.production import Planned
 
-    groups = recipes.pair_questions(names, size=args.size, seed=args.seed, purpose=args.command, progress=each(args.command))
+    made = preferences.pairs(names, recipe=args.recipe, size=args.size, seed=args.seed, purpose=args.command, progress=each(args.command))
     make = records.dpo_rows if args.command == "dpo" else records.kto_rows
-    rows = make(groups, recipes.preference_side(names), seed=args.seed)
-    quotas = recipes.apportioned(recipes.PAIR_SHARES, args.size)
-    plan = [
-        Planned(f"{defect} on {kind}", quota, len(questions), len(questions))
-        for ((defect, kind), quota), (_, questions) in zip(quotas.items(), groups)
-    ]
-    return rows, plan, {}
+    counts = Counter(pair.theme for pair in made.pairs)
+    plan = [Planned(theme, quota, quota - made.short.get(theme, 0), counts[theme]) for theme, quota in made.wanted.items()]
+    return make(made.pairs, seed=args.seed), plan, {}
