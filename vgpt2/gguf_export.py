@@ -62,7 +62,7 @@ def write_gguf(folder: Path, out: Path, *, kind: str) -> float:
         writer.write_header_to_file()
         writer.write_kv_data_to_file()
         writer.write_ti_data_to_file()
-        for name, weight in tensors(files, shapes, cfg):
+        for _, weight in tensors(files, shapes, cfg):
             writer.write_tensor_data(_encoded(weight, stored_kind(weight.shape, kind)))
         writer.close()
         largest = largest_difference(staged, tensors(files, shapes, cfg), cfg)
@@ -120,7 +120,8 @@ def describe_tokenizer(writer: GGUFWriter, folder: Path, vocab_size: int) -> Non
     writer.add_token_types([kinds.get(index, NORMAL) if index in names else UNUSED for index in ids])
     writer.add_token_merges([merge if isinstance(merge, str) else " ".join(merge) for merge in model["merges"]])
     by_name = {name: index for index, name in names.items()}
-    for key, add in (("bos_token", writer.add_bos_token_id), ("eos_token", writer.add_eos_token_id), ("pad_token", writer.add_pad_token_id)):
+    adders = {"bos_token": writer.add_bos_token_id, "eos_token": writer.add_eos_token_id, "pad_token": writer.add_pad_token_id}
+    for key, add in adders.items():
         token = settings.get(key)
         content = token.get("content") if isinstance(token, dict) else token
         if content in by_name:

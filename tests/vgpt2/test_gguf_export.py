@@ -84,7 +84,7 @@ def test_ids_beyond_the_tokenizer_are_filled_up_as_unused(tmp_path: Path):
     fields = GGUFReader(tmp_path / "model.gguf").fields
     tokens, kinds = fields["tokenizer.ggml.tokens"].contents(), fields["tokenizer.ggml.token_type"].contents()
     assert len(tokens) == len(kinds) == 410
-    assert tokens[405] == "[PAD405]" and kinds[405] == 5
+    assert (tokens[405], kinds[405]) == ("[PAD405]", 5)
     assert fields["tokenizer.ggml.pre"].contents() == "qwen2"
     assert tokens[fields["tokenizer.ggml.eos_token_id"].contents()] == "<|im_end|>"
     assert "<|im_start|>" in fields["tokenizer.chat_template"].contents()
