@@ -59,14 +59,16 @@ class Side:
         return [key for key in self.joinable_keys if _continues(keys[key.from_object], keys[key.to_object])]
 
     def schema_part(self, table: Object, columns: Sequence[str]) -> Object:
-        """The object with its key and company columns and the given ones only, for a schema text of the size a prompt can bear.
+        """The object with its key and company columns and the given ones only, for a schema text of the size a prompt can bear."""
+        kept = tuple(c for c in table.columns if c.name in columns or english.is_key(table, c))
+        return replace(table, description=self.description(table), columns=kept)
 
-        A description that mentions an object of the other side of the line is cut to what the object is called.
-        """
+    def description(self, table: Object) -> str | None:
+        """The object's description; one that mentions an object of the other side of the line is cut to what the object is called."""
         text = table.description
         if text and any(self.catalogue.has(word) and word not in self.schema_names for word in re.findall(r"\w+", text)):
-            text = english.noun(text)
-        return replace(table, description=text, columns=tuple(c for c in table.columns if c.name in columns or english.is_key(table, c)))
+            return english.noun(text)
+        return text
 
     def absent_gloss(self, table: Object, rng: Random) -> str | None:
         """Words for data of other objects of which `table` holds nothing: its columns neither use nor could abbreviate a telling word."""

@@ -1,0 +1,119 @@
+"""What questions are drawn about: an object, a column or two objects, with an invented name among them where one shall be unreal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from random import Random
+
+from vgpt2.datagen import english
+from vgpt2.datagen.fakes import OBJECT_KINDS, borrowed_column, fake_column, fake_object
+from vgpt2.datagen.knowledge.asking import Drawn, Kind, OfObject
+from vgpt2.datagen.knowledge.stock import Stock
+from vgpt2.datagen.knowledge.wording import refuse_column, refuse_object
+from vgpt2.datagen.questions import Subject
+from vgpt2.datagen.world import World
+from vgpt2.sql.schema import Column, Object
+
+OfColumn = Callable[[Stock, Object, Column, Random], str | None]
+OfPair = Callable[[Stock, Object, Object, Random], str | None]
+Pool = Callable[[Stock], Sequence[Object]]
+Pairs = Callable[[Stock], Sequence[tuple[str, str]]]
+
+
+def every_object(stock: Stock) -> Sequence[Object]:
+    return stock.objects
+
+
+def keyed_objects(stock: Stock) -> Sequence[Object]:
+    return stock.keyed
+
+
+def object_kind(name: str, share: float, answer: OfObject, among: Pool = every_object) -> Kind:
+    """A kind that asks about one object, {table}; a next turn may go on with it."""
+
+    def draw(stock: Stock, world: World, real: bool, rng: Random) -> Drawn | None:
+        pool = among(stock)
+        if not pool:
+            return None
+        table = rng.choice(pool)
+        if not real:
+            return unreal_object(stock, table, {"table": ""}, rng)
+        return Drawn({"table": table.name}, (table.name,), lambda words: answer(stock, table, words), about=table)
+
+    return Kind(name, share, draw, of_object=answer)
+
+
+def column_kind(name: str, share: float, answer: OfColumn, among: Callable[[Object], Sequence[Column]]) -> Kind:
+    """A kind that asks about a column of an object, {table} and {column}; the unreal name is the column's more often than the object's."""
+
+    def draw(stock: Stock, world: World, real: bool, rng: Random) -> Drawn | None:
+        table = rng.choice(stock.objects)
+        columns = among(table)
+        if not columns:
+            return None
+        column = rng.choice(columns)
+        words = {"table": table.name, "column": column.name}
+        if not real:
+            return unreal_column(stock, table, column, rng) if rng.random() < 0.6 else unreal_object(stock, table, words, rng)
+        expect = {"table": table.name, "column": column.name}
+        return Drawn(words, (table.name,), lambda seeded: answer(stock, table, column, seeded), expect=expect, about=table)
+
+    return Kind(name, share, draw)
+
+
+def pair_kind(name: str, share: float, answer: OfPair, pairs: Pairs, *, either_way: bool = True) -> Kind:
+    """A kind that asks about two objects, {table} and {other}."""
+
+    def draw(stock: Stock, world: World, real: bool, rng: Random) -> Drawn | None:
+        pool = pairs(stock)
+        if not pool:
+            return None
+        names = rng.choice(pool)
+        a, b = (stock.by_name[name] for name in (names[::-1] if either_way and rng.random() < 0.5 else names))
+        if not real:
+            slots = ("table", "other") if rng.random() < 0.5 else ("other", "table")
+            return unreal_object(stock, a, {slots[0]: "", slots[1]: b.name}, rng)
+        return Drawn({"table": a.name, "other": b.name}, (a.name, b.name), lambda words: answer(stock, a, b, words), about=a)
+
+    return Kind(name, share, draw)
+
+
+def unreal_object(stock: Stock, imitated: Object, words: dict[str, str], rng: Random) -> Drawn | None:
+    """The question with an invented name in the slot that is empty, else in {table}; refused with what is meant instead."""
+    fake = fake_object(stock.side.names, imitated.name, tuple(OBJECT_KINDS), split=stock.side.split, rng=rng)
+    if fake is None:
+        return None
+    meant = stock.meant_by(fake.name)
+    if not meant or fake.name in words.values():
+        return None
+    slot = next((slot for slot, word in words.items() if not word), "table")
+    subject = Subject(fake.name, False, meant[0].name, nearest_about=stock.called(meant[0]))
+    real = [word for word in words.values() if word in stock.by_name and words.get(slot) != word]
+    objects = tuple(dict.fromkeys((*(o.name for o in meant), *real)))
+    expect = {"name": fake.name, "exists": False}
+    return Drawn({**words, slot: fake.name}, objects, lambda seeded: refuse_object(stock, fake.name, seeded), subject, expect, imitated)
+
+
+def unreal_column(stock: Stock, table: Object, imitated: Column, rng: Random) -> Drawn | None:
+    """The question with a column that the object lacks: a guess at a real one, or a column of a linked object."""
+    borrowed = borrowed_column(stock.side.catalogue, stock.by_name.keys(), table, rng) if rng.random() < 0.25 else None
+    fake = None if borrowed else fake_column(table, imitated, rng)
+    name = borrowed[0] if borrowed else fake.name if fake else ""
+    if not name or (not borrowed and stock.side.names.split_of(name) != stock.side.split):
+        return None
+    near = stock.column_meant_by(table.name, name)
+    subject = Subject(f"{table.name}.{name}", False, f"{table.name}.{near.name}" if near else ".".join(reversed(borrowed or (name,))))
+    expect = {"name": subject.name, "exists": False}
+    words = {"table": table.name, "column": name}
+    return Drawn(words, (table.name,), lambda seeded: refuse_column(stock, table, name, seeded), subject, expect, table)
+
+
+def plain_columns(o: Object) -> list[Column]:
+    return [c for c in o.columns if english.is_plain(c.name)]
+
+
+def telling_columns(o: Object) -> list[Column]:
+    """Columns worth asking about by name, keys too: those described as more than housekeeping, or all where hardly any is."""
+    plain = plain_columns(o)
+    told = [c for c in plain if c.description and not english.is_housekeeping(c.description)]
+    return told if len(told) >= 4 else plain

@@ -1,0 +1,129 @@
+"""How answers say that a name is real or not, and what to use instead. Every name given as an alternative is real.
+
+The sentences are few and plain, so that `claims` reads them as they are meant: a refusal denies one name and offers others.
+"""
+
+from __future__ import annotations
+
+from random import Random
+
+from vgpt2.datagen import answers
+from vgpt2.datagen.knowledge.stock import Stock, article, column_said
+from vgpt2.sql.schema import Column, Object
+
+
+def accept_object(stock: Stock, o: Object, rng: Random) -> str:
+    """That the object exists, and what it is."""
+    called = stock.called(o)
+    return rng.choice(
+        (
+            answers.verdict(o.name, real=True, nearest=o.name, about=called),
+            f"{o.name} exists: {article(called)}.",
+            f"Yes, {o.name} is a {o.kind}{_in_module(o)}: {called}.",
+            f"{o.name} is real. It is {article(called)}.",
+        )
+    )
+
+
+def accept_base(name: str, view: Object, rng: Random) -> str:
+    """That the table behind a view exists; queries read the view."""
+    return rng.choice(
+        (
+            f"{name} exists: it is the table behind the view {view.name}. Query {view.name}.",
+            f"Yes, {name} is the table that the view {view.name} shows. In queries use {view.name}.",
+            answers.verdict(name, real=True, nearest=name, about=f"the table behind the view {view.name}"),
+        )
+    )
+
+
+def accept_listed(name: str, rng: Random) -> str:
+    """That a name is real of which the catalogue describes nothing further."""
+    return rng.choice(
+        (
+            f"{name} exists in the database. The catalogue does not describe it further.",
+            f"Yes, {name} is a real object. Its columns are not described here.",
+            answers.verdict(name, real=True, nearest=name),
+        )
+    )
+
+
+def refuse_object(stock: Stock, name: str, rng: Random) -> str | None:
+    """That no object has the name, with what it may mean: one real object, or two or three to choose from. None where nothing is near."""
+    meant = stock.meant_by(name)
+    if not meant:
+        return None
+    if len(meant) > 1:
+        choice = _choices(stock, meant)
+        return rng.choice(
+            (
+                f"{name} does not exist. Did you mean {choice}?",
+                f"There is no table or view named {name}. Do you mean {choice}?",
+                f"No, {name} is not in the catalogue. Are you looking for {choice}?",
+            )
+        )
+    near = meant[0]
+    called = stock.called(near)
+    return rng.choice(
+        (
+            answers.verdict(name, real=False, nearest=near.name, about=called),
+            f"{name} does not exist. The nearest real name is {near.name} ({called}).",
+            f"There is no table or view named {name}. Use {near.name} instead: {article(called)}.",
+            f"No, {name} is not in the catalogue. Use {near.name} ({called}).",
+        )
+    )
+
+
+def accept_column(o: Object, c: Column, rng: Random) -> str:
+    """That the object has the column, and what it holds where that is known."""
+    said = column_said(c)
+    typed = f" ({c.type_text})" if c.type_text else ""
+    name = f"{o.name}.{c.name}"
+    return rng.choice(
+        (
+            answers.verdict(name, real=True, nearest=name),
+            f"Yes, {o.name} has the column {c.name}{typed}.",
+            f"{name} exists{': ' + said if said else ''}.",
+        )
+    )
+
+
+def refuse_column(stock: Stock, o: Object, name: str, rng: Random) -> str | None:
+    """That the object lacks the column, with the column it may mean, or the object that has it. None where nothing is near."""
+    near = stock.column_meant_by(o.name, name)
+    if near is None:
+        return _elsewhere(stock, o, name, rng)
+    said = column_said(near)
+    real = f"{o.name}.{near.name}"
+    return rng.choice(
+        (
+            answers.verdict(f"{o.name}.{name}", real=False, nearest=real),
+            f"{o.name}.{name} does not exist. The nearest real column is {real}{f' ({said})' if said else ''}.",
+            f"{o.name} has no column {name}. Use {real}{': ' + said if said else ''}.",
+            f"There is no column {name} in {o.name}. Use {real} instead.",
+        )
+    )
+
+
+def _elsewhere(stock: Stock, o: Object, name: str, rng: Random) -> str | None:
+    """That the column is that of other objects: linked ones first."""
+    linked = [table for key in stock.links.get(o.name, ()) for table in (key.from_object, key.to_object)]
+    holders = [table for table in (*linked, *stock.holders.get(name, ())) if table != o.name and stock.by_name[table].has(name)]
+    if not holders:
+        return None
+    real = f"{holders[0]}.{name}"
+    return rng.choice(
+        (
+            answers.verdict(f"{o.name}.{name}", real=False, nearest=real),
+            f"{o.name} has no column {name}. Use {real}.",
+            f"{o.name}.{name} does not exist. The nearest real column is {real}.",
+        )
+    )
+
+
+def _choices(stock: Stock, objects: tuple[Object, ...]) -> str:
+    said = [f"{o.name} ({stock.called(o)})" for o in objects]
+    return ", ".join(said[:-1]) + " or " + said[-1]
+
+
+def _in_module(o: Object) -> str:
+    return f" of module {o.module}" if o.module else ""
