@@ -35,6 +35,7 @@ class Tuning:
     approved: float = 2.0
     term: float = 1.0
     scattered: float = 0.6  # share of a term whose words do not stand side by side
+    inflected: float = 0.6  # share of a term of whose words only the stems are in the question
     inner: float = 0.35  # share of a term inside a longer one
     later: float = 0.75  # each further meaning of a term counts this much of the one before
     text: float = 1.2
@@ -121,8 +122,7 @@ class Retriever:
         """At most `limit` objects and the glossary's terms in the question; the same question gives the same answer."""
         with self._lock:
             written = words(question)
-            stems = self._stemmer.stems(written)
-            terms = self._terms.find(stems)
+            terms = self._terms.find(written)
             found: dict[str, _Evidence] = defaultdict(_Evidence)
             self._add_names(found, written)
             self._add_approved(found, frozenset(self._content(question)))
@@ -189,6 +189,8 @@ class Retriever:
         worth = self._tuning.term * (0.6 + 0.4 * min(hit.length, 3))
         if not hit.whole:
             worth *= self._tuning.scattered
+        if not hit.exact:
+            worth *= self._tuning.inflected
         if _is_inner(hit, hits):
             worth *= self._tuning.inner
         return worth

@@ -20,6 +20,7 @@ class TermHit:
     start: int  # positions of the words in the question
     end: int
     whole: bool  # side by side, in order
+    exact: bool  # in the very words, but for a plural: 'operating' has the stem of 'operator' and another sense
 
     @property
     def length(self) -> int:
@@ -32,6 +33,7 @@ class _Phrase:
     term: Term
     text: str
     stems: tuple[str, ...]
+    singulars: tuple[str, ...]
     content: tuple[str, ...]  # the stems that say something
 
 
@@ -39,18 +41,21 @@ class TermFinder:
     """The phrases of a glossary by their stems."""
 
     def __init__(self, glossary: Glossary, stemmer: Stemmer) -> None:
+        self._stemmer = stemmer
         self._by_stem: dict[str, list[_Phrase]] = defaultdict(list)
         for term in (*glossary.terms, *glossary.sayings):
             for text in term.phrases:
                 phrase = _phrase(term, text, stemmer)
                 self._by_stem[phrase.content[0] if phrase.content else phrase.stems[0]].append(phrase)
 
-    def find(self, stems: Sequence[str]) -> list[TermHit]:
-        """One hit for each term that the question's stems hold, in their order; the longest phrase of a term counts."""
+    def find(self, written: Sequence[str]) -> list[TermHit]:
+        """One hit for each term that the question's words hold, in their order; the longest phrase of a term counts."""
+        stems = self._stemmer.stems(written)
+        singulars = [_singular(word) for word in written]
         best: dict[str, TermHit] = {}
         for stem in dict.fromkeys(stems):
             for phrase in self._by_stem.get(stem, ()):
-                hit = _whole(phrase, stems) or _scattered(phrase, stems)
+                hit = _whole(phrase, stems, singulars) or _scattered(phrase, stems, singulars)
                 if hit and _rank(hit) > _rank(best.get(phrase.term.name)):
                     best[phrase.term.name] = hit
         return sorted(best.values(), key=lambda hit: (hit.start, -hit.end, hit.term.name))
@@ -60,18 +65,26 @@ def _phrase(term: Term, text: str, stemmer: Stemmer) -> _Phrase:
     found = words(text)
     stems = tuple(stemmer.stems(found))
     content = tuple(stem for word, stem in zip(found, stems) if word.lower() not in STOP_WORDS)
-    return _Phrase(term, text, stems, content)
+    return _Phrase(term, text, stems, tuple(map(_singular, found)), content)
 
 
-def _whole(phrase: _Phrase, stems: Sequence[str]) -> TermHit | None:
+def _singular(word: str) -> str:
+    """The word without the ending of a plural, or nearly: a comparison needs no more."""
+    lower = word.lower()
+    return lower[:-1] if len(lower) > 3 and lower.endswith("s") and not lower.endswith("ss") else lower
+
+
+def _whole(phrase: _Phrase, stems: Sequence[str], singulars: Sequence[str]) -> TermHit | None:
     n = len(phrase.stems)
-    for start in range(len(stems) - n + 1):
-        if tuple(stems[start : start + n]) == phrase.stems:
-            return TermHit(phrase.term, phrase.text, start, start + n, True)
-    return None
+    found = [start for start in range(len(stems) - n + 1) if tuple(stems[start : start + n]) == phrase.stems]
+    exact = [start for start in found if tuple(singulars[start : start + n]) == phrase.singulars]
+    if not found:
+        return None
+    start = (exact or found)[0]
+    return TermHit(phrase.term, phrase.text, start, start + n, True, bool(exact))
 
 
-def _scattered(phrase: _Phrase, stems: Sequence[str]) -> TermHit | None:
+def _scattered(phrase: _Phrase, stems: Sequence[str], singulars: Sequence[str]) -> TermHit | None:
     """All words that say something, two at least, in a stretch of the question a little longer than the phrase."""
     wanted = set(phrase.content)
     if len(wanted) < 2 or not wanted.issubset(stems):
@@ -81,9 +94,11 @@ def _scattered(phrase: _Phrase, stems: Sequence[str]) -> TermHit | None:
     for i, (start, _) in enumerate(places):
         within = [(position, stem) for position, stem in places[i:] if position < start + longest]
         if {stem for _, stem in within} == wanted:
-            return TermHit(phrase.term, phrase.text, start, within[-1][0] + 1, False)
+            end = within[-1][0] + 1
+            exact = {singular for stem, singular in zip(phrase.stems, phrase.singulars) if stem in wanted} <= set(singulars[start:end])
+            return TermHit(phrase.term, phrase.text, start, end, False, exact)
     return None
 
 
-def _rank(hit: TermHit | None) -> tuple[int, bool]:
-    return (hit.length, hit.whole) if hit else (-1, False)
+def _rank(hit: TermHit | None) -> tuple[int, bool, bool]:
+    return (hit.length, hit.whole, hit.exact) if hit else (-1, False, False)
