@@ -19,6 +19,7 @@ from vgpt2.datagen.queries.answering import answer
 from vgpt2.datagen.queries.asks import Ask, as_query
 from vgpt2.datagen.queries.compose import JOINED, KINDS, Draft
 from vgpt2.datagen.queries.context import schema_text
+from vgpt2.datagen.queries.cover import ask_for, batches, start_of
 from vgpt2.datagen.queries.lexicon import Lexicon
 from vgpt2.datagen.queries.settings import QuerySettings
 from vgpt2.datagen.queries.styles import PLAN_FIRST, SQL_ONLY, STYLES, mistyped
@@ -105,34 +106,62 @@ def make(category: str, kinds: Mapping[str, float], world: World, n: int, seed: 
     return chats
 
 
+def cover(category: str, world: World, n: int, seed: str) -> list[Chat]:
+    """About `n` questions that go through all columns of the side, from a place that follows from the seed text."""
+    dealer, chats = Dealer(world.queries.absent, seed), list[Chat]()
+    items = batches(world.lexicon, seed)
+    start, index = start_of(seed, len(items)), 0
+    while sum(map(len, chats)) < n and index < 2 * n and items:
+        table, columns = items[(start + index) % len(items)]
+        c = _chatting(world, dealer, Random(f"{seed}/{index}"), by_name=True)
+        sentence = draw_sentence("list", c.style, c.rng, held_out=c.held_out)
+        words, abstention = c.words(), None
+        ask = ask_for(c.draft(table), columns)
+        if dealer.is_absent(sentence.template):
+            abstention = abstain.absent(ask, words, has_schema=c.has_schema)
+        else:
+            index += 1
+        dealer.count(sentence.template)
+        turn = _said(ask, sentence, words, abstention, c, later=False)
+        chats.append(_on_context(category, [turn], c))
+    return chats
+
+
 def maker(category: str, kinds: Mapping[str, float]) -> Maker:
     return partial(make, category, kinds)
 
 
 def _chat(category: str, kinds: Mapping[str, float], world: World, dealer: Dealer, rng: Random) -> Chat | None:
+    c = _chatting(world, dealer, rng)
+    turns = _turns(kinds, c)
+    return _on_context(category, turns, c) if turns else None
+
+
+def _chatting(world: World, dealer: Dealer, rng: Random, *, by_name: bool = False) -> Chatting:
     settings = world.queries
     drawn = rng.random()
-    names, mixed = settings.by_name, settings.by_name + settings.mixed
-    chatting = Chatting(
+    names, mixed = (0.5, 1.0) if by_name else (settings.by_name, settings.by_name + settings.mixed)
+    return Chatting(
         lexicon=world.lexicon,
         settings=settings,
         dealer=dealer,
         rng=rng,
-        has_schema=rng.random() < settings.schema,
+        has_schema=rng.random() < settings.schema_text,
         with_plan=rng.random() < settings.plan,
         naming="names" if drawn < names else "mixed" if drawn < mixed else "words",
         style=rng.choice(STYLES),
         held_out=world.side.held_out,
     )
-    turns = _turns(kinds, chatting)
-    if not turns:
-        return None
+
+
+def _on_context(category: str, turns: list[Turn], c: Chatting) -> Chat:
+    """The turns on one schema text, or on none."""
     context = ""
-    if chatting.has_schema:
-        refs = [ref for turn in turns for ref in turn.refs] or _any_refs(chatting)
+    if c.has_schema:
+        refs = [ref for turn in turns for ref in turn.refs] or _any_refs(c)
         hidden = tuple(name for turn in turns for name in turn.hidden)
-        create_table = rng.random() < settings.create_table
-        context = schema_text(chatting.lexicon, refs, rng, create_table=create_table, hidden=hidden) + "\n\n"
+        create_table = c.rng.random() < c.settings.create_table
+        context = schema_text(c.lexicon, refs, c.rng, create_table=create_table, hidden=hidden) + "\n\n"
     return [_question(category, turn, context) for turn in turns]
 
 
@@ -248,5 +277,6 @@ def _question(category: str, turn: Turn, context: str) -> Question:
 
 MAKERS: dict[str, Maker] = {
     "sql": maker("sql", {kind: weight for kind, (_, weight) in KINDS.items()}),
+    "coverage": partial(cover, "coverage"),
     "joins_sql": maker("joins_sql", {kind: KINDS[kind][1] for kind in JOINED}),
 }
