@@ -14,7 +14,7 @@ from vgpt2.datagen import recipes, records, written
 from vgpt2.datagen.names import Names
 from vgpt2.datagen.recipes import Progress
 
-VERSIONS = {"demo": 1, "plain": 1, "hard": 1, "vista": 1}
+VERSIONS = {"demo": 1, "plain": 1, "hard": 1, "plain-vista": 1}
 Row = dict[str, Any]
 
 

@@ -71,7 +71,8 @@ def write(args: argparse.Namespace, out: Path, rows: Iterable[Row], names: Names
 
     options = [f"--catalogue {args.catalogue.resolve().name}", f"--out {args.out.resolve().name}"]
     options += [f"--{name} {vars(args)[name]}" for name in ("size", "recipe") if name in args]
-    command = " ".join(["python -m vgpt2.datagen", args.command, *options, f"--seed {args.seed}"])
+    named = [Path(args.name).name] if "name" in args else []
+    command = " ".join(["python -m vgpt2.datagen", args.command, *named, *options, f"--seed {args.seed}"])
     out.parent.mkdir(parents=True, exist_ok=True)
     return records.write(out, rows, {**about, "command": command, "seed": args.seed, "catalogue": names.catalogue.fingerprint})
 
