@@ -1,6 +1,6 @@
 """The command `python -m eval.compare`: reports side by side, each model against the one before it.
 
-    python -m eval.compare eval/reports/base eval/reports/sft --out eval/reports/demo
+python -m eval.compare eval/reports/base eval/reports/sft --out eval/reports/demo
 """
 
 import argparse

@@ -4,11 +4,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from eval import intervals, scores
+from eval import attribution, intervals, scores
+from eval.attribution import Attribution
 from eval.intervals import Change
-from eval.scores import Judged, Row
+from eval.judged import Judged, from_json
+from eval.scores import Row
 
-SAME_FOR_ALL = {"suites": "other suites", "limit": "another --limit", "catalogue": "another catalogue", "scorer": "another scorer"}
+SAME_FOR_ALL = {
+    "suites": "other suites",
+    "limit": "another --limit",
+    "catalogue": "another catalogue",
+    "scorer": "another scorer",
+    "executed": "another judge: sqlglot is missing in one",
+}
 
 
 @dataclass(frozen=True)
@@ -56,6 +64,20 @@ class Comparison:
         return [id for id in now if before[id].right and not now[id].right]
 
     @property
+    def gained(self) -> list[str]:
+        """Questions that the last model answers right and the one before did not."""
+        if len(self.answers) < 2:
+            return []
+        before, now = self.answers[-2:]
+        return [id for id in now if now[id].right and not before[id].right]
+
+    @property
+    def attribution(self) -> Attribution | None:
+        """Where right answers are lost, when the same questions were asked with retrieved and with perfect schema."""
+        ways = {str(source["retrieval"]): answers for source, answers in zip(self.sources, self.answers)}
+        return attribution.attribution(ways)
+
+    @property
     def gate(self) -> list[Line]:
         """Rows with a wanted share in which the last model is worse than the one before."""
         return [line for line in self.lines if line.want is not None and line.last.change == "worse"]
@@ -69,13 +91,14 @@ def compare(reports: Sequence[Mapping[str, Any]]) -> Comparison:
             if report[part] != first[part]:
                 cure = "judge both again with --answers" if part == "scorer" else "judge both with the same"
                 raise ValueError(f"{report['name']}: was judged with {other} than {first['name']}; {cure}")
-    answers = tuple({row["id"]: scores.from_json(row) for row in report["answers"]} for report in reports)
+    answers = tuple({row["id"]: from_json(row) for row in report["answers"]} for report in reports)
     if any(found.keys() != answers[0].keys() for found in answers):
         raise ValueError(f"{first['name']}: the reports hold answers to different questions; judge all on the same suite")
-    tables = [scores.rows(list(found.values())) for found in answers]
-    passed = [scores.outcomes(found.values()) for found in answers]
+    thresholds = first["thresholds"]
+    tables = [scores.rows(list(found.values()), thresholds) for found in answers]
+    passed = [scores.outcomes(found.values(), thresholds) for found in answers]
     lines = [_line([table[place] for table in tables], passed) for place in range(len(tables[0]))]
-    sources = tuple({key: value for key, value in report.items() if key not in ("answers", "rows")} for report in reports)
+    sources = tuple({key: value for key, value in report.items() if key not in ("answers", "rows", "cost")} for report in reports)
     return Comparison(tuple(str(report["name"]) for report in reports), tuple(lines), answers, sources)
 
 

@@ -2,37 +2,91 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from eval import page, scores
+from eval import attribution, decision, page, scores
+from eval.abstention import PENALTIES, abstention_scores, risk_coverage
+from eval.answers import Answer
+from eval.execution.match import is_available
+from eval.failures import counted
+from eval.judged import Judged
 from eval.paired import Cell, Comparison, Line, sentence
-from eval.scores import Judged
+from eval.passes import passes
 from eval.suites import Suite
 from vgpt2 import atomic
 
-FORMAT = 1
+FORMAT = 2
 REPORT_LIMIT_BYTES = 1 << 28
-KEYS = ("name", "suites", "limit", "catalogue", "scorer", "generation", "rows", "answers")
+KEYS = ("name", "suites", "limit", "retrieval", "catalogue", "scorer", "executed", "thresholds", "generation", "rates", "rows", "answers")
 LEGEND = "better, worse: the flips are not chance (McNemar, exact, 5 %); same: at most 1 answer in 20 flipped; [95 % interval]"
 
 
-def build(
-    name: str, suites: Sequence[Suite], judged: Sequence[Judged], *, limit: int | None, catalogue: str, generation: Mapping[str, Any]
-) -> dict[str, Any]:
-    """The content of report.json: nothing in it depends on the machine or the date."""
+@dataclass(frozen=True)
+class Setting:
+    """What was asked of whom: hashes of catalogue and prompts, and how the answers came about."""
+
+    name: str
+    limit: int | None
+    retrieval: str
+    catalogue: str
+    prompts: str
+    generation: Mapping[str, Any]
+
+
+def build(setting: Setting, suites: Sequence[Suite], samples: Sequence[Sequence[Judged]], answers: Sequence[Answer]) -> dict[str, Any]:
+    """The content of report.json; but for `cost` nothing in it depends on the machine or the date.
+
+    `samples` are the judged answers to each question; the first ones make the table, all of them pass@k.
+    """
+    judged = [found[0] for found in samples]
+    thresholds = {group: share for suite in suites for group, share in suite.thresholds.items()}
+    curve = risk_coverage(judged)
     return {
         "format": FORMAT,
-        "name": name,
+        **asdict(setting),
         "suites": {suite.name: suite.sha256 for suite in suites},
-        "limit": limit,
-        "catalogue": catalogue,
         "scorer": scores.scorer_hash(),
-        "generation": dict(generation),
-        "rows": [asdict(row) for row in scores.rows(judged)],
+        "executed": any(a.result is not None for a in judged) or is_available(),
+        "thresholds": thresholds,
+        "rates": scores.rates(judged),
+        "passes": passes(samples) if any(len(found) > 1 for found in samples) else {},
+        "abstention": {row.title: row.scores for row in abstention_scores(judged, setting.name)},
+        "risk_coverage": asdict(curve) if curve else None,
+        "themes": dict(counted(a.theme for a in judged)),
+        "decision": decision.decision(judged),
+        "cost": _cost(answers),
+        "rows": [asdict(row) for row in scores.rows(judged, thresholds)],
         "answers": [asdict(answer) for answer in judged],
     }
+
+
+def _cost(answers: Sequence[Answer]) -> dict[str, Any]:
+    """Latency and length of the answers, where the file tells them; `seconds` by question for those of the first sample."""
+    known = sorted(answer.seconds for answer in answers if answer.seconds is not None)
+    tokens = [answer.tokens for answer in answers if answer.tokens is not None]
+    found: dict[str, Any] = {"seconds": {a.id: a.seconds for a in answers if a.seconds is not None and not a.sample}}
+    if known:
+        found |= {"median_s": known[len(known) // 2], "p95_s": known[min(len(known) - 1, int(0.95 * len(known)))]}
+    return found | ({"tokens": sum(tokens)} if tokens else {})
+
+
+def further_lines(report: Mapping[str, Any]) -> list[str]:
+    """What the table does not hold: rates, abstention, pass@k, latency."""
+    shown = ("hallucination", "false_rejection", "false_acceptance", "not_executed", "abstained")
+    rates = ", ".join(f"{name.replace('_', ' ')} {100 * report['rates'][name]:.1f} %" for name in shown if name in report["rates"])
+    lines = [rates] if rates else []
+    if report["abstention"]:
+        rows = "; ".join(f"{title} {' / '.join(f'{score:.0f}' for score in scores)}" for title, scores in report["abstention"].items())
+        lines.append(f"score with a penalty of {' / '.join(map(str, PENALTIES))} for a wrong answer: {rows}")
+    if report["passes"]:
+        lines.append(", ".join(f"{name} {100 * share:.1f} %" for name, share in report["passes"].items()))
+    if report["risk_coverage"]:
+        lines.append(f"risk over all coverages {100 * report['risk_coverage']['area']:.1f} %, by the log-probability of the answers")
+    if "median_s" in report["cost"]:
+        lines.append(f"seconds an answer: median {report['cost']['median_s']:.1f}, 95 % within {report['cost']['p95_s']:.1f}")
+    return lines
 
 
 def write(report: Mapping[str, Any], comparison: Comparison, out: Path) -> None:
@@ -66,7 +120,8 @@ def table(comparison: Comparison) -> str:
     grid = _grid(comparison)
     widths = [max(map(len, column)) for column in zip(*grid)]
     lines = ["  ".join(text.ljust(width) for text, width in zip(row, widths)).rstrip() for row in grid]
-    return "\n".join([*lines, f"{sentence(comparison)} · {len(comparison.answers[0])} questions", LEGEND])
+    lost = [attribution.text(comparison.attribution)] if comparison.attribution else []
+    return "\n".join([*lines, f"{sentence(comparison)} · {len(comparison.answers[0])} questions", LEGEND, *lost])
 
 
 def markdown(comparison: Comparison) -> str:

@@ -1,6 +1,6 @@
 """The command `python -m eval.run`: a model answers suites, its answers are judged, a report is written.
 
-    python -m eval.run --checkpoint checkpoints/sft/best --suite demo --catalogue data/catalogues/vista-core --out eval/reports/sft
+python -m eval.run --checkpoint checkpoints/sft/best --suite demo --catalogue data/catalogues/vista-core --out eval/reports/sft
 """
 
 import argparse
@@ -8,26 +8,31 @@ import json
 import re
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vgpt2 import __version__
 
 if TYPE_CHECKING:
+    from eval.answers import Answer, Decoding
+    from eval.judged import Judged
     from eval.suites import Suite
+    from vgpt2.datagen.names import Names
     from vgpt2.judging import Item
-    from vgpt2.loading import Loaded
 
 EXAMPLES = """examples:
   python -m eval.run --checkpoint checkpoints/sft/best --suite demo --catalogue data/catalogues/vista-core --out eval/reports/sft
+  python -m eval.run --model MODEL --suite plain --retrieval on --catalogue data/catalogues/vista-core --out eval/reports/plain
   python -m eval.run --answers others.jsonl --name others --suite demo --catalogue data/catalogues/vista-core --out eval/reports/others
 
 A second call goes on where an interrupted one stopped; remove the folder to start anew.
+Old answers are judged again with --answers OUT/answers.jsonl.
 """
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,31}")
 ANSWERS, GENERATION = "answers.jsonl", "generation.json"
 LINE_EVERY_S, BAR_EVERY_S = 60, 0.5
+QUICK_QUESTIONS = 64
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -55,26 +60,38 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         allow_abbrev=False,
     )
     judged = parser.add_mutually_exclusive_group(required=True)
-    judged.add_argument("--checkpoint", type=Path, metavar="DIR", help="run, RUN/best, step folder or adapter folder")
-    judged.add_argument("--model", type=Path, metavar="DIR", help="Hugging Face model folder")
+    judged.add_argument(
+        "--checkpoint", metavar="DIR", help="run, RUN/best, step, adapter or model folder, or a hub name in the local cache"
+    )
+    judged.add_argument("--model", metavar="DIR", help="Hugging Face model folder")
     judged.add_argument("--answers", type=Path, metavar="FILE", help='judge these, one {"id", "answer"} a line, and load no model')
     parser.add_argument("--adapter", type=Path, metavar="DIR", help="adapter to put on --model")
     parser.add_argument("--suite", action="append", required=True, metavar="FILE|NAME", help="questions; may be given again")
     parser.add_argument("--catalogue", type=Path, required=True, metavar="DIR", help="the database that the questions are about")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for answers and report")
     parser.add_argument("--name", help="the model's name in tables; default that of --out")
+    parser.add_argument(
+        "--retrieval", choices=("off", "on", "gold"), default="off", help="schema put before questions: none, found, perfect"
+    )
     parser.add_argument("--limit", type=_count, metavar="N", help="only N questions, drawn by chance, always the same")
+    parser.add_argument("--quick", action="store_const", const=QUICK_QUESTIONS, dest="limit", help=f"the same as --limit {QUICK_QUESTIONS}")
+    parser.add_argument("--samples", type=_count, default=1, metavar="K", help="answers drawn to each question: pass@k and all of k")
+    parser.add_argument("--temperature", type=float, default=0.0, metavar="T", help="of drawing; default 0, the likeliest token")
     parser.add_argument("--system", metavar="TEXT", help="system prompt; default that of the run, '' for none")
     parser.add_argument("--max-new-tokens", type=_count, default=128, metavar="N", help="longest answer (default 128)")
     parser.add_argument("--token-budget", type=_count, default=16_384, metavar="N", help="tokens held at once: memory (default 16384)")
     parser.add_argument("--dtype", choices=("auto", "bfloat16", "float32"), default="auto", help="of weights and arithmetic")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.add_argument("--tensorboard", type=Path, metavar="DIR", help="also write eval/* scalars there, at --step")
+    parser.add_argument("--step", type=int, default=0, metavar="N", help="training step of the scalars (default 0)")
     parser.add_argument("--json", action="store_true", help="print the rows as JSON in place of the table")
     parser.add_argument("--debug", action="store_true", help="tracebacks for mistakes too")
     parser.add_argument("--version", action="version", version=f"vgpt2 {__version__}")
     args = parser.parse_args(argv)
     if args.adapter and not args.model:
         parser.error("--adapter goes onto --model; --checkpoint finds its base by itself")
+    if not 0 <= args.temperature <= 10 or (args.samples > 1 and not args.temperature and not args.answers):
+        parser.error("--samples needs --temperature above 0 (at most 10): greedy answers are all the same")
     args.name = args.name or args.out.name
     if not NAME.fullmatch(args.name):
         parser.error(f"--name {args.name[:40]!r}: allowed are up to 32 letters, digits, blanks and . _ -")
@@ -82,31 +99,67 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Answers, verdicts and report of one call; prints the table."""
-    from eval import report, scores, suites
+    """Answers, verdicts and report of one call; prints the table and what follows from it."""
+    from eval import answers as answer_files
+    from eval import decision, prompts, report, suites
     from eval.paired import compare
-    from vgpt2.sql.catalogue import load_catalogue
+    from vgpt2.datagen.names import load_names
 
     chosen = suites.load(args.suite)
-    items = suites.questions(chosen, args.limit)
-    catalogue = load_catalogue(args.catalogue)
+    names = load_names(args.catalogue)
+    items, shown = prompts.with_schema(suites.questions(chosen, args.limit), names.catalogue, args.retrieval, folder=args.catalogue)
     if args.answers:
-        answers, generation = read_answers(args.answers), made_by(args.answers)
+        answers, generation = answer_files.read(args.answers), made_by(args.answers)
     else:
         answers, generation = generated(args, chosen, items)
-    if missing := [item.id for item in items if item.id not in answers]:
+    by_question = answer_files.by_question(answers)
+    if missing := [item.id for item in items if item.id not in by_question]:
         place = args.answers or args.out / ANSWERS
         raise ValueError(f"{place}: no answer to {len(missing)} of {len(items)} questions, the first is '{missing[0]}'; add them")
-    judged = [scores.judged_answer(item, answers[item.id], catalogue) for item in items]
+    samples = judge_all(names, items, by_question, shown)
     args.out.mkdir(parents=True, exist_ok=True)
-    content = report.build(args.name, chosen, judged, limit=args.limit, catalogue=catalogue.fingerprint, generation=generation)
+    setting = report.Setting(args.name, args.limit, args.retrieval, names.catalogue.fingerprint, prompts_hash(items), generation)
+    content = report.build(setting, chosen, samples, [answer for item in items for answer in by_question[item.id]])
     comparison = compare([content])
     report.write(content, comparison, args.out)
+    if args.tensorboard:
+        from vgpt2.metrics import write_scalars
+
+        write_scalars(args.tensorboard, args.step, {f"eval/{name}": value for name, value in content["rates"].items()})
     if args.json:
-        print(json.dumps({key: value for key, value in content.items() if key != "answers"}, indent=1))
-    else:
-        print(report.table(comparison))
-        print(f"report {args.out / 'report.html'}")
+        print(json.dumps({key: value for key, value in content.items() if key not in ("answers", "cost")}, indent=1))
+        return
+    print(report.table(comparison))
+    for line in report.further_lines(content):
+        print(line)
+    print(decision.conclusion([judged[0] for judged in samples]))
+    print(f"report {args.out / 'report.html'}")
+
+
+def judge_all(
+    names: "Names", items: "Sequence[Item]", answers: "dict[str, list[Answer]]", shown: dict[str, list[str]]
+) -> "list[list[Judged]]":
+    """The verdicts on all answers to each question, in the order of the questions."""
+    from eval.judged import Judge
+
+    with Judge(names) as judge:
+        if not judge.executes:
+            print('queries are compared, not run: install what runs them with pip install -e ".[eval]"', file=sys.stderr)
+        progress = Progress(sum(len(answers[item.id]) for item in items), "judged")
+        found = []
+        for item in items:
+            found.append([judge(item, a.answer, shown=shown.get(item.id), confidence=a.confidence) for a in answers[item.id]])
+            for _ in answers[item.id]:
+                progress.note(is_answer=True)
+        progress.close()
+    return found
+
+
+def prompts_hash(items: "Sequence[Item]") -> str:
+    """sha256 over all that is asked, schema included."""
+    import hashlib
+
+    return hashlib.sha256(json.dumps([[item.id, item.messages] for item in items]).encode()).hexdigest()
 
 
 def made_by(answers: Path) -> dict[str, Any]:
@@ -115,75 +168,69 @@ def made_by(answers: Path) -> dict[str, Any]:
     if answers.name != ANSWERS or not record.is_file():
         return {"answers": answers.name}
     try:
-        return {key: value for key, value in json.loads(record.read_text("utf-8")).items() if key != "suites"}
+        return {key: value for key, value in json.loads(record.read_text("utf-8")).items() if key not in ("suites", "prompts")}
     except (ValueError, RecursionError, AttributeError):
         raise ValueError(f"{record}: is not a JSON object; restore it, or rename {answers.name} and judge it without") from None
 
 
-def generated(args: argparse.Namespace, chosen: "Sequence[Suite]", items: "Sequence[Item]") -> tuple[dict[str, str], dict[str, Any]]:
-    """Answers by question, those of an interrupted call reused, and the record of how they were made."""
+def generated(args: argparse.Namespace, chosen: "Sequence[Suite]", items: "Sequence[Item]") -> "tuple[list[Answer], dict[str, Any]]":
+    """Answers to all questions, those of an interrupted call reused, and the record of how they were made."""
+    from eval import answers as answer_files
     from vgpt2 import atomic, checkpoint
+    from vgpt2.hub import folder_of
 
-    source = args.checkpoint or args.model
+    source = folder_of(args.checkpoint or args.model)
     checkpoint.resolve(source)  # a wrong folder is answered before torch is imported
     from vgpt2.loading import load
 
-    print(f"loading {source}", file=sys.stderr, flush=True)
+    print(f"loading {args.checkpoint or args.model}", file=sys.stderr, flush=True)
     loaded = load(source, adapter=args.adapter, system=args.system, dtype=args.dtype, device=args.device)
-    decoding = f"greedy, at most {args.max_new_tokens} new tokens"
-    generation = {**loaded.fingerprints, "dtype": loaded.dtype, "decoding": decoding, "vgpt2": __version__}
-    record = json.dumps({**generation, "suites": {suite.name: suite.sha256 for suite in chosen}}, indent=1) + "\n"
+    decoding = answer_files.Decoding(args.max_new_tokens, args.token_budget, args.samples, args.temperature)
+    generation = {**loaded.fingerprints, "dtype": loaded.dtype, "decoding": str(decoding), "vgpt2": __version__}
+    about = {"suites": {suite.name: suite.sha256 for suite in chosen}, "prompts": args.retrieval}
+    record = json.dumps({**generation, **about}, indent=1) + "\n"
     args.out.mkdir(parents=True, exist_ok=True)
     path, record_path = args.out / ANSWERS, args.out / GENERATION
-    answers: dict[str, str] = {}
+    done: list[Answer] = []
     if record_path.is_file() and path.is_file() and record_path.read_text("utf-8") == record:
-        answers = read_answers(path, may_be_cut=True)
+        done = answer_files.read(path, may_be_cut=True)
     elif path.exists():
         path.unlink()
     # whole lines only: a half one from a killed call would join the next
-    atomic.write_text(path, "".join(json.dumps({"id": id, "answer": text}, ensure_ascii=False) + "\n" for id, text in answers.items()))
+    atomic.write_text(path, "".join(map(answer_files.line, done)))
     atomic.write_text(record_path, record)
-    todo = [item for item in items if item.id not in answers]
-    if len(todo) < len(items):
-        print(f"{len(items) - len(todo)} of {len(items)} answers are in {path} already", file=sys.stderr)
-    progress = Progress(len(todo))
+    return [*done, *_append(path, loaded, items, decoding, done)], generation
+
+
+def _append(path: Path, loaded: Any, items: "Sequence[Item]", decoding: "Decoding", done: "Sequence[Answer]") -> "list[Answer]":
+    """Makes the answers that are missing, each written as soon as it is finished."""
+    from eval import answers as answer_files
+
+    total = len(items) * decoding.samples
+    if done:
+        print(f"{len(done)} of {total} answers are in {path} already", file=sys.stderr)
+    progress = Progress(total - len(done), "answers")
+    made = []
     with path.open("a", encoding="utf-8") as file:
-        for item, text in answer_all(loaded, todo, args, progress):
-            answers[item.id] = text
-            file.write(json.dumps({"id": item.id, "answer": text}, ensure_ascii=False) + "\n")
+        for answer in answer_files.made(loaded, items, decoding, progress, done=done):
+            made.append(answer)
+            file.write(answer_files.line(answer))
             file.flush()
-    return answers, generation
-
-
-def answer_all(
-    loaded: "Loaded", items: "Sequence[Item]", args: argparse.Namespace, progress: "Progress"
-) -> "Iterator[tuple[Item, str]]":
-    """Each question with its greedy answer, as they are finished."""
-    from vgpt2.generate import Request, stream
-
-    tokenizer = loaded.tokenizer
-    requests = [Request(tokenizer.prompt(item.messages), args.max_new_tokens) for item in items]
-    ids: list[list[int]] = [[] for _ in requests]
-    for token in stream(loaded.model, requests, eos_ids=tokenizer.eos_ids, token_budget=args.token_budget):
-        if token.id is not None:
-            ids[token.request].append(token.id)
-        progress.note(is_answer=token.finish is not None)
-        if token.finish:
-            yield items[token.request], tokenizer.decode(ids[token.request])
-    progress.end(prompt_tokens=sum(len(request.prompt) for request in requests))
+    progress.end(prompt_tokens=sum(len(loaded.tokenizer.prompt(item.messages)) for item in items))
+    return made
 
 
 class Progress:
     """Answers and tokens so far, on stderr: a bar on a terminal, a line a minute elsewhere, the cost at the end."""
 
-    def __init__(self, total: int) -> None:
+    def __init__(self, total: int, what: str) -> None:
         from tqdm import tqdm
 
-        self.total, self.answers, self.tokens = total, 0, 0
+        self.total, self.what, self.answers, self.tokens = total, what, 0, 0
         self.began = self.shown = time.monotonic()
         self.cpu = time.process_time()
         watched = sys.stderr.isatty()
-        self.bar = tqdm(total=total, desc="answers", unit="answer", dynamic_ncols=True, leave=False) if watched else None
+        self.bar = tqdm(total=total, desc=what, unit="answer", dynamic_ncols=True, leave=False) if watched else None
 
     def note(self, *, is_answer: bool) -> None:
         """One more token, perhaps the last one of an answer."""
@@ -197,35 +244,17 @@ class Progress:
             self.bar.n = self.answers
             self.bar.set_postfix_str(f"{self.tokens:,} tokens")
         else:
-            print(f"answers {self.answers}/{self.total}, {self.tokens:,} tokens", file=sys.stderr, flush=True)
+            print(f"{self.what} {self.answers}/{self.total}, {self.tokens:,} tokens", file=sys.stderr, flush=True)
 
-    def end(self, *, prompt_tokens: int) -> None:
+    def close(self) -> None:
         if self.bar:
             self.bar.close()
+
+    def end(self, *, prompt_tokens: int) -> None:
+        self.close()
         wall, cpu = time.monotonic() - self.began, time.process_time() - self.cpu
         cost = f"{prompt_tokens:,} + {self.tokens:,} tokens in {wall:.0f} s, {cpu:.0f} CPU-seconds"
         print(f"{self.total} answers: {cost}", file=sys.stderr)
-
-
-def read_answers(path: Path, *, may_be_cut: bool = False) -> dict[str, str]:
-    """Answers by question from JSON lines; raises ValueError naming file and line, but for a last line that `may_be_cut`."""
-    answers: dict[str, str] = {}
-    lines = path.read_text("utf-8").split("\n")
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        try:
-            row: Mapping[str, Any] = json.loads(line)
-            if not isinstance(row["id"], str) or not isinstance(row["answer"], str):
-                raise TypeError
-        except (ValueError, RecursionError, KeyError, TypeError):
-            if may_be_cut and number == len(lines):
-                break
-            raise ValueError(f'{path}:{number}: is no answer; a line is {{"id": "...", "answer": "..."}}') from None
-        if row["id"] in answers:
-            raise ValueError(f"{path}:{number}: a second answer to '{row['id'][:60]}'; keep one")
-        answers[row["id"]] = row["answer"]
-    return answers
 
 
 def _count(text: str) -> int:

@@ -1,26 +1,26 @@
 """From answers to the rows of meaning: what each answer passed, counted with intervals. Pure functions, no model.
 
-    judged = [judged_answer(item, answers[item.id], catalogue) for item in items]
-    for row in rows(judged): print(row.title, row.passed, row.n, row.low, row.high)
+judged = [judge(item, answers[item.id]) for item in items]
+for row in rows(judged): print(row.title, row.passed, row.n, row.low, row.high)
 """
 
 import hashlib
+import importlib.metadata
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+import vgpt2.datagen.statements
 import vgpt2.judging
 import vgpt2.sql
 from eval import intervals
-from vgpt2.judging import Item, existence, judge
-from vgpt2.sql.catalogue import Catalogue
+from eval.judged import Judged
 
 # where the answer could be read: the names stand in the prompt, or nowhere
 GROUP_NAMES = {"exists_list": "listed", "exists_memory": "from memory", "columns": "listed", "sql_schema": ""}
 SHOWN_ONLY = frozenset({"exists_memory"})  # nobody can know a name never seen, so no stage is held to it
 # (what an answer passes, title, wanted share); the titles say what is good
-SQL_ROWS = (
+SQL_ROWS: tuple[tuple[str, str, float | None], ...] = (
     ("resolves", "SQL that resolves", 0.90),
     ("fitting", "SQL on the asked tables and columns", 0.90),
     ("join", "joins on the whole key", 0.90),
@@ -28,29 +28,16 @@ SQL_ROWS = (
     ("nolock", "WITH (NOLOCK) everywhere", 0.99),
 )
 ASKED_ROWS = (("names", "SQL right, columns named in the question"), ("words", "SQL right, columns only described"))
+GOLD_ROWS: tuple[tuple[str, str, float | None], ...] = (
+    ("house", "SQL without a finding", None),
+    ("structure", "SQL of gold's structure", None),
+    ("result", "SQL with gold's result", 0.80),
+)
 RIGHT_SQL_WANT = 0.90
-EXISTENCE_WANT, COLUMN_WANT, WITHOUT_COLLAPSE_WANT = 0.95, 0.95, 0.99
-
-
-@dataclass(frozen=True)
-class Judged:
-    """One answer with its verdict, as plain data for a report. `real` and `said` only where existence was asked."""
-
-    id: str
-    kind: str
-    group: str
-    question: str
-    answer: str
-    passed: dict[str, bool]
-    right: bool
-    collapse: str | None
-    reason: str
-    real: bool | None = None
-    said: str | None = None
-    of_columns: bool = False
-    asked: str | None = None  # of SQL: whether its columns were given by name or described in words
-    gold: str = ""
-    findings: list[dict[str, Any]] = field(default_factory=list)
+EXISTENCE_WANT, COLUMN_WANT, WITHOUT_COLLAPSE_WANT, REAL_NAMES_WANT = 0.95, 0.95, 0.99, 0.95
+OVERALL_WANT = 0.80  # above it a model is worth expanding, merging and deploying
+OVERALL = "all/right"
+Thresholds = Mapping[str, float]  # least share of right answers by group
 
 
 @dataclass(frozen=True)
@@ -70,36 +57,15 @@ class Row:
     want: float | None
 
 
-def judged_answer(item: Item, answer: str, catalogue: Catalogue) -> Judged:
-    """The verdict on one answer, with what a reader needs to follow it."""
-    verdict = judge(item, answer, catalogue)
-    asks_existence = item.kind == "exists"
-    return Judged(
-        id=item.id,
-        kind=item.kind,
-        group=item.group,
-        question=item.messages[-1]["content"],
-        answer=answer,
-        passed=verdict.passed,
-        right=verdict.right,
-        collapse=verdict.collapse,
-        reason=verdict.reason,
-        real=bool(item.expect["exists"]) if asks_existence else None,
-        said=existence(answer, item.expect["name"]) if asks_existence else None,
-        of_columns=asks_existence and "." in item.expect["name"],
-        asked=item.expect.get("asked"),
-        gold=_gold(item),
-        findings=[{"sql": sql, **asdict(finding)} for sql, finding in verdict.findings],
-    )
-
-
-def outcomes(judged: Iterable[Judged]) -> dict[str, dict[str, bool]]:
+def outcomes(judged: Iterable[Judged], thresholds: Thresholds | None = None) -> dict[str, dict[str, bool]]:
     """Whether each answer passed, by row and question, in the order in which the rows are shown.
 
     The rows `.../balanced` hold the answers of `.../real` and `.../fake` together.
     """
     answers = list(judged)
     found: dict[str, dict[str, bool]] = {}
+    for group in thresholds or ():
+        found[f"{group}/right"] = {a.id: a.right for a in answers if a.group == group}
     for group in dict.fromkeys(a.group for a in answers if a.kind == "exists"):
         asked = [a for a in answers if a.group == group and a.kind == "exists"]
         found[f"{group}/real"] = {a.id: a.right for a in asked if a.real}
@@ -108,22 +74,30 @@ def outcomes(judged: Iterable[Judged]) -> dict[str, dict[str, bool]]:
     for group in dict.fromkeys(a.group for a in answers if a.kind == "column"):
         found[f"{group}/column"] = {a.id: a.right for a in answers if a.group == group and a.kind == "column"}
     for group in dict.fromkeys(a.group for a in answers if a.kind == "sql"):
-        for name, _, _ in SQL_ROWS:
+        for name, _, _ in (*SQL_ROWS, *GOLD_ROWS):
             found[f"{group}/{name}"] = {a.id: a.passed[name] for a in answers if a.group == group and name in a.passed}
         for way, _ in ASKED_ROWS:
-            found[f"{group}/asked_{way}"] = {a.id: a.right for a in answers if a.group == group and a.asked == way}
+            found[f"{group}/asked_{way}"] = {a.id: fits(a) for a in answers if a.group == group and a.asked == way}
+    found["all/real_names"] = {a.id: not a.unreal for a in answers}
     found["all/sound"] = {a.id: a.collapse is None for a in answers}
+    found[OVERALL] = {a.id: a.right for a in answers if a.group not in SHOWN_ONLY}
     return {key: passed for key, passed in found.items() if passed}
 
 
-def rows(judged: Sequence[Judged]) -> list[Row]:
+def fits(answer: Judged) -> bool:
+    """Whether SQL resolves on the asked tables and columns and keeps the rules counted in SQL_ROWS, whatever it returns."""
+    return all(answer.passed[name] for name, _, _ in SQL_ROWS if name in answer.passed)
+
+
+def rows(judged: Sequence[Judged], thresholds: Thresholds | None = None) -> list[Row]:
     """The rows of one model's table."""
-    passed = outcomes(judged)
+    wanted = thresholds or {}
+    passed = outcomes(judged, wanted)
     names_columns = {a.group for a in judged if a.of_columns}
     table = []
     for key in passed:
         group, _, name = key.rpartition("/")
-        title, want = _title_and_want(group, name, "columns" if group in names_columns else "objects")
+        title, want = _title_and_want(group, name, "columns" if group in names_columns else "objects", wanted)
         if name == "balanced":
             if f"{group}/real" in passed and f"{group}/fake" in passed:
                 table.append(_balanced(key, title, want, passed[f"{group}/real"], passed[f"{group}/fake"]))
@@ -133,19 +107,54 @@ def rows(judged: Sequence[Judged]) -> list[Row]:
     return table
 
 
+def rates(judged: Sequence[Judged]) -> dict[str, float]:
+    """The figures that have names of their own, as shares in [0, 1]; those whose kind of question does not occur are left out."""
+    real, fake = ([a for a in judged if a.real is kind] for kind in (True, False))
+    sql = [a for a in judged if a.kind == "sql"]
+    written = [a for a in sql if a.sql]
+    ran = [a for a in sql if a.result is not None]
+    shares = {
+        "right": [a.right for a in judged if a.group not in SHOWN_ONLY],
+        "hallucination": [bool(a.unreal) for a in judged],
+        "false_rejection": [a.said == "refuses" for a in real],
+        "false_acceptance": [a.said == "accepts" for a in fake],
+        "resolves": [a.passed["resolves"] for a in sql],
+        "house_rules": [a.passed["house"] for a in sql if "house" in a.passed],
+        "nolock": [a.passed["nolock"] for a in written],
+        "whole_joins": [a.passed["join"] for a in sql if "join" in a.passed],
+        "structure": [a.passed["structure"] for a in sql if "structure" in a.passed],
+        "execution_match": [a.passed["result"] for a in sql if "result" in a.passed],
+        "not_executed": [a.result == "not executed" for a in ran],
+        "timeout": [a.result == "timeout" for a in ran],
+        "abstained": [a.abstained for a in judged],
+        "collapse": [a.collapse is not None for a in judged],
+    }
+    found = {name: sum(hits) / len(hits) for name, hits in shares.items() if hits}
+    elements = [a.elements or [0, 0] for a in sql if a.elements]
+    if wanted := sum(n for _, n in elements):
+        found["required_elements"] = sum(k for k, _ in elements) / wanted
+    if real and fake:
+        found["balanced_accuracy"] = (sum(a.right for a in real) / len(real) + sum(a.right for a in fake) / len(fake)) / 2
+    return found
+
+
 def scorer_hash() -> str:
-    """sha256 over the source of everything that decides a verdict."""
-    sql = Path(vgpt2.sql.__file__).parent
-    files = [Path(__file__), Path(intervals.__file__), Path(vgpt2.judging.__file__), *sorted(sql.rglob("*.py"))]
-    digest = hashlib.sha256()
-    for path in files:
+    """sha256 over the source of everything that decides a verdict, and the version of the translator that it runs queries through."""
+    folder, sql = Path(__file__).parent, Path(vgpt2.sql.__file__).parent
+    names = ("scores.py", "judged.py", "structural.py", "failures.py")
+    own = [Path(intervals.__file__), Path(vgpt2.judging.__file__), Path(vgpt2.datagen.statements.__file__)]
+    files = [*(folder / name for name in names), *own]
+    digest = hashlib.sha256(_sqlglot_version().encode())
+    for path in [*files, *sorted((folder / "execution").rglob("*.py")), *sorted(sql.rglob("*.py"))]:
         digest.update(path.name.encode() + b"\0" + path.read_bytes().replace(b"\r\n", b"\n") + b"\0")
     return digest.hexdigest()
 
 
-def from_json(row: Mapping[str, Any]) -> Judged:
-    """A Judged from an entry of report.json."""
-    return Judged(**row)
+def _sqlglot_version() -> str:
+    try:
+        return importlib.metadata.version("sqlglot")
+    except importlib.metadata.PackageNotFoundError:
+        return "none"
 
 
 def _balanced(key: str, title: str, want: float | None, real: Mapping[str, bool], fake: Mapping[str, bool]) -> Row:
@@ -154,27 +163,23 @@ def _balanced(key: str, title: str, want: float | None, real: Mapping[str, bool]
     return Row(key, title, None, first[1] + second[1], share, *intervals.mean_of_shares(first, second), want)
 
 
-def _title_and_want(group: str, name: str, what: str) -> tuple[str, float | None]:
-    place = GROUP_NAMES.get(group, group)
+def _title_and_want(group: str, name: str, what: str, thresholds: Thresholds) -> tuple[str, float | None]:
+    place = GROUP_NAMES.get(group, group.replace("_", " "))
+    if name == "right" and group != "all":
+        return f"{place}, right", thresholds[group]
     titles: dict[str, tuple[str, float | None]] = {
         "real": (f"real {what} accepted", EXISTENCE_WANT),
         "fake": (f"fake {what} refused", EXISTENCE_WANT),
         "balanced": (f"{what}, balanced accuracy", EXISTENCE_WANT),
         "column": ("column found by its meaning", COLUMN_WANT),
+        "real_names": ("answers that name nothing unreal", REAL_NAMES_WANT),
         "sound": ("answers without collapse", WITHOUT_COLLAPSE_WANT),
-        **{row: (title, share) for row, title, share in SQL_ROWS},
+        "right": ("right answers in all", OVERALL_WANT),
+        **{row: (title, share) for row, title, share in (*SQL_ROWS, *GOLD_ROWS)},
         **{f"asked_{way}": (title, RIGHT_SQL_WANT) for way, title in ASKED_ROWS},
     }
     title, want = titles[name]
-    if place and name in ("real", "fake", "balanced"):
+    if place and group != "all" and name != "column" and (group != "columns" or name in ("real", "fake", "balanced")):
         title = f"{title}, {place}"
-    return title, None if group in SHOWN_ONLY else want
-
-
-def _gold(item: Item) -> str:
-    """What a right answer says, for the reader."""
-    if item.kind == "sql":
-        return str(item.expect.get("sql", ", ".join(item.expect["tables"])))
-    if item.kind == "column":
-        return f"{item.expect['table']}.{item.expect['column']}" if item.expect["column"] else f"no column of {item.expect['table']}"
-    return f"{item.expect['name']} {'exists' if item.expect['exists'] else 'does not exist'}"
+    # a group with a threshold of its own is held to that
+    return title, None if group in SHOWN_ONLY or group in thresholds else want

@@ -1,8 +1,9 @@
-"""Suites of questions: found by name or file, read whole, known by hash."""
+"""Suites of questions: found by name or file, read whole, known by hash, with the thresholds of their manifests."""
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
@@ -13,11 +14,12 @@ FOLDER = Path(__file__).parent / "suites"
 
 @dataclass(frozen=True)
 class Suite:
-    """A suite file: its name, the sha256 of its bytes, its questions."""
+    """A suite file: its name, the sha256 of its bytes, its questions, and the least share of right answers by group."""
 
     name: str
     sha256: str
     items: tuple[Item, ...]
+    thresholds: Mapping[str, float] = field(default_factory=dict)
 
 
 def find(name: str) -> Path:
@@ -33,7 +35,8 @@ def load(names: Sequence[str]) -> tuple[Suite, ...]:
     """The named suites; raises ValueError where two of them share a question's id."""
     suites = []
     for path in map(find, names):
-        suites.append(Suite(path.stem, hashlib.sha256(path.read_bytes()).hexdigest(), tuple(read_items(path))))
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        suites.append(Suite(path.stem, digest, tuple(read_items(path)), thresholds_of(path)))
     owner: dict[str, str] = {}
     for suite in suites:
         for item in suite.items:
@@ -41,6 +44,22 @@ def load(names: Sequence[str]) -> tuple[Suite, ...]:
                 raise ValueError(f"--suite {suite.name}: question '{item.id[:60]}' stands in {owner[item.id]} too; give each suite once")
             owner[item.id] = suite.name
     return tuple(suites)
+
+
+def thresholds_of(path: Path) -> dict[str, float]:
+    """`thresholds` of the manifest beside a suite: group -> least share of right answers; none without a manifest or without the key."""
+    manifest = path.with_name(path.name + ".manifest.json")
+    if not manifest.is_file():
+        return {}
+    try:
+        found = json.loads(manifest.read_text("utf-8")).get("thresholds") or {}
+        thresholds = {str(group): float(share) for group, share in found.items()}
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        raise ValueError(f"{manifest}: 'thresholds' must name a share for each group, such as {{\"sql\": 0.9}}; mend it") from None
+    for group, share in thresholds.items():
+        if not 0 < share <= 1:
+            raise ValueError(f"{manifest}: threshold of '{group[:40]}' is {share:g}; a share above 0 and at most 1 is needed")
+    return thresholds
 
 
 def questions(suites: Sequence[Suite], limit: int | None) -> list[Item]:

@@ -33,13 +33,21 @@ REPEATED_SHARE, REPEATED_TOKENS, RUN_CHARACTERS = 0.5, 32, 60
 
 @dataclass(frozen=True)
 class Item:
-    """One question of a suite. `expect` by kind: sql {tables, columns, joins ...}, exists {name, exists}, column {table, column}."""
+    """One question of a suite. `expect` by kind: sql {tables, columns, sql ...}, exists {name, exists}, column {table, column}.
+
+    `accepts` in the expectation of SQL lists other right answers in the same form.
+    """
 
     id: str
     kind: str
     group: str
     messages: list[Message]
     expect: Mapping[str, Any]
+
+    @property
+    def accepted(self) -> list[Mapping[str, Any]]:
+        """What a right answer may look like: the suite's own first."""
+        return [self.expect, *self.expect.get("accepts", ())]
 
 
 @dataclass(frozen=True)
@@ -84,7 +92,7 @@ def judge(item: Item, answer: str, catalogue: Catalogue) -> Verdict:
         table, column = item.expect["table"], item.expect["column"]
         right = names_column(answer, table, column, catalogue)
         return Verdict({"column": right}, collapse, "" if right else f"does not name {column} of {table} alone")
-    return _judge_sql(item.expect, answer, catalogue, collapse)
+    return _judge_sql(item, answer, catalogue, collapse)
 
 
 def existence(answer: str, name: str) -> Literal["accepts", "refuses"] | None:
@@ -137,23 +145,27 @@ def tables_read(sql: str, catalogue: Catalogue) -> set[str]:
     return found
 
 
-def _judge_sql(
-    expect: Mapping[str, Any], answer: str, catalogue: Catalogue, collapse: Literal["empty", "repetition"] | None
-) -> Verdict:
+def _judge_sql(item: Item, answer: str, catalogue: Catalogue, collapse: Literal["empty", "repetition"] | None) -> Verdict:
     """Every block must stand: a second one that fails spoils the answer, a right name outside SQL adds nothing."""
     blocks = sql_blocks(answer)
     findings = tuple((sql, finding) for sql in blocks for finding in check(sql, catalogue))
     codes = {finding.code for _, finding in findings}
     tables = [tables_read(sql, catalogue) for sql in blocks]
     resolves = bool(blocks) and all(tables) and not codes & BROKEN_SQL
-    wanted = {column.rpartition(".")[2] for column in expect.get("columns", ())}
-    fitting = resolves and all(found == set(expect["tables"]) and wanted <= _words(sql) for sql, found in zip(blocks, tables))
+    fitting = resolves and any(all(_fits(expect, sql, found) for sql, found in zip(blocks, tables)) for expect in item.accepted)
     passed = {"resolves": resolves, "fitting": fitting, "nolock": resolves and "missing_nolock" not in codes}
-    if len(expect["tables"]) > 1:
+    asked = item.expect["tables"]
+    if len(asked) > 1:
         passed["join"] = fitting and "incomplete_join" not in codes
-    if any((found := catalogue.get(table)) and found.company_column for table in expect["tables"]):
+    if any((found := catalogue.get(table)) and found.company_column for table in asked):
         passed["company"] = fitting and "missing_company_filter" not in codes
     return Verdict(passed, collapse, "" if all(passed.values()) else _sql_reason(passed, findings, bool(blocks)), findings)
+
+
+def _fits(expect: Mapping[str, Any], sql: str, tables: set[str]) -> bool:
+    """Whether a query reads exactly the tables wanted and names every column wanted."""
+    wanted = {column.rpartition(".")[2] for column in expect.get("columns", ())}
+    return tables == set(expect["tables"]) and wanted <= _words(sql)
 
 
 def _sql_reason(passed: Mapping[str, bool], findings: Iterable[tuple[str, Finding]], has_sql: bool) -> str:
@@ -199,6 +211,8 @@ def _item(line: str, where: str) -> Item:
     for name in needed[row["kind"]]:
         if name not in row["expect"]:
             raise ValueError(f"{where}:expect.{name}: is missing; kind {row['kind']} needs {', '.join(needed[row['kind']])}")
+    if any(not isinstance(other, dict) or "tables" not in other for other in row["expect"].get("accepts", ())):
+        raise ValueError(f"{where}:expect.accepts: every accepted answer needs tables, as the expectation itself has")
     for message in row["messages"]:
         if not isinstance(message, dict) or not all(isinstance(message.get(part), str) for part in ("role", "content")):
             raise ValueError(f"{where}:messages: every message needs role and content, both text")

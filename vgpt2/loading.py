@@ -15,6 +15,7 @@ import torch
 
 from vgpt2 import atomic, checkpoint, lora, weights
 from vgpt2.config import DEFAULT_SYSTEM
+from vgpt2.hub import folder_of
 from vgpt2.model import CausalLM
 from vgpt2.tokenizer import ChatTokenizer
 
@@ -72,9 +73,10 @@ def base_of(adapter: Path) -> Path:
     """The base model that an adapter folder names, if it is here."""
     lora.read_adapter_config(adapter)
     name = _json(adapter / lora.CONFIG_FILE).get("base_model_name_or_path")
-    if not isinstance(name, str) or not Path(name).is_dir():
+    found = folder_of(name) if isinstance(name, str) else None
+    if found is None or not found.is_dir():
         raise ValueError(f"{adapter / lora.CONFIG_FILE}: its base model '{str(name)[:80]}' is no folder here; give it with --base DIR")
-    return Path(name)
+    return found
 
 
 def system_of(folder: Path) -> str:

@@ -28,6 +28,11 @@ COLUMNS = (  # of the console line: metric, heading, format
     ("kl", "kl", ".3f"),
     ("lr", "lr", ".1e"),
     ("grad_norm", "grad", ".2f"),
+    ("task/right", "right", ".2f"),
+    ("task/resolves", "resolves", ".2f"),
+    ("task/false_rejection", "denied", ".2f"),
+    ("task/false_acceptance", "believed", ".2f"),
+    ("task/collapse", "collapsed", ".2f"),
 )
 PEAK_FLOPS = {"A6000": 154.8e12, "A100": 312e12, "H100": 989e12, "H200": 989e12, "4090": 165.2e12}  # dense bf16, fp32 sums
 SILENCE_S = 60.0  # a piped log shows at least one line in this time
@@ -97,11 +102,12 @@ class RunLog:
         speed += [f"{memory / 2**30:.1f} GiB"] if memory is not None else []
         self.say("  ".join([f"step {step:5d}/{self.total_steps}", *_columns(values), *speed, f"eta {self._eta(step)}"]))
 
-    def eval(self, step: int, values: Mapping[str, float]) -> None:
-        """Values of an evaluation, each named `eval/...`."""
-        self._keep({"kind": "eval", "step": step, **values, "wall": {"seconds": round(time.monotonic() - self._start, 3)}})
+    def eval(self, step: int, values: Mapping[str, float], *, took_s: float) -> None:
+        """Values of an evaluation, each named `eval/...` or, of the probe, `task/...`."""
+        wall = {"seconds": round(time.monotonic() - self._start, 3), "took_s": round(took_s, 3)}
+        self._keep({"kind": "eval", "step": step, **values, "wall": wall})
         shown = {name.removeprefix("eval/"): value for name, value in values.items()}
-        self.say("  ".join([f"eval {step:5d}/{self.total_steps}", *_columns(shown)]))
+        self.say("  ".join([f"eval {step:5d}/{self.total_steps}", *_columns(shown), f"took {took_s:.0f} s"]))
         self._mark_time = time.monotonic()  # an evaluation is no training time
 
     def say(self, text: str) -> None:
@@ -217,6 +223,17 @@ class RunLog:
         name = torch.cuda.get_device_name(self._device)
         peak = next((flops for model, flops in PEAK_FLOPS.items() if model in name), None)
         return {} if peak is None else {"mfu": round(tokens_per_s * self._flops_per_token / peak, 4)}
+
+
+def write_scalars(folder: Path, step: int, values: Mapping[str, float]) -> None:
+    """One more TensorBoard file in `folder` with these values at `step`."""
+    from tensorboard.compat.proto.event_pb2 import Event
+    from tensorboard.compat.proto.summary_pb2 import Summary
+
+    folder.mkdir(parents=True, exist_ok=True)
+    summary = Summary(value=[Summary.Value(tag=name, simple_value=value) for name, value in values.items()])
+    events = [Event(wall_time=time.time(), file_version="brain.Event:2"), Event(wall_time=time.time(), step=step, summary=summary)]
+    _append_events(folder / f"events.out.tfevents.{time.time_ns()}", events)
 
 
 def peak_memory_bytes(device: torch.device) -> int | None:

@@ -58,6 +58,7 @@ class Demands:
     links: tuple[tuple[Slot, Slot], ...]  # columns the text compares by =
     limits: dict[Slot, list[Limit]]
     absent: frozenset[int]  # places whose rows the query asks not to be there
+    optional: frozenset[int]  # places of outer joins
     rows: int  # rows the result is cut to by TOP, 0 where it is not
 
 
@@ -87,6 +88,7 @@ class _Reader:
         self._links: list[tuple[Slot, Slot]] = []
         self._limits: dict[Slot, list[Limit]] = {}
         self._absent: set[int] = set()
+        self._optional: set[int] = set()
         self._rows = 0
 
     def read(self) -> Demands:
@@ -94,7 +96,7 @@ class _Reader:
             for node, negated in _walk(statement):
                 self._read(node, negated)
         tables = tuple(source.object.name for source in self._places if source.object)
-        return Demands(tables, tuple(self._links), self._limits, frozenset(self._absent), self._rows)
+        return Demands(tables, tuple(self._links), self._limits, frozenset(self._absent), frozenset(self._optional), self._rows)
 
     def _read(self, node: Any, negated: bool) -> None:
         if isinstance(node, n.Comparison):
@@ -102,7 +104,9 @@ class _Reader:
         elif isinstance(node, n.Test):
             self._test(node, negated != node.negated)
         elif isinstance(node, n.Exists) and negated:
-            self._miss(node.query)
+            self._absent |= self._within(node.query)
+        elif isinstance(node, n.Join) and node.kind in ("LEFT", "FULL", "OUTER APPLY"):
+            self._optional |= self._within(node.right)
         elif isinstance(node, n.Select) and isinstance(node.top, n.Literal) and node.top.text.isdigit():
             self._rows = max(self._rows, int(node.top.text))
         elif isinstance(node, n.Case) and node.operand is not None and (slot := self._slot(node.operand)):
@@ -137,7 +141,7 @@ class _Reader:
     def _test(self, node: n.Test, negated: bool) -> None:
         slot = self._slot(node.operands[0]) if node.operands else None
         if node.predicate == "IN" and negated and len(node.operands) == 2 and isinstance(node.operands[1], n.Subquery):
-            self._miss(node.operands[1].query)
+            self._absent |= self._within(node.operands[1].query)
         if slot is None:
             return
         if node.predicate == "IS NULL":
@@ -190,11 +194,10 @@ class _Reader:
             source, column = self._columns[behind]
         return None
 
-    def _miss(self, query: n.Query) -> None:
-        inner = {id(node) for node, _ in _walk(query)}
-        for source, place in self._places.items():
-            if source.table is not None and id(source.table) in inner:
-                self._absent.add(place)
+    def _within(self, root: Any) -> set[int]:
+        """Places of the tables that are read below a node."""
+        inner = {id(node) for node, _ in _walk(root)}
+        return {place for source, place in self._places.items() if source.table is not None and id(source.table) in inner}
 
 
 def _walk(root: Any) -> Iterator[tuple[Any, bool]]:

@@ -183,7 +183,9 @@ class _Maker:
             table = self._wanted.tables[place]
             values = {slot.column: value for group, value in chosen.items() for slot in group if slot.place == place}
             o = self._catalogue.objects[table]
-            is_missing = any(value is None and not self._may_be_null(o, column) for column, value in values.items())
+            is_missing = place in self._wanted.optional and any(
+                value is None and not self._may_be_null(o, column) for column, value in values.items()
+            )
             if is_missing or alone not in (None, place) or (place in self._wanted.absent and turn % 3):
                 continue
             row = self.put(table, values)
@@ -223,7 +225,8 @@ class _Maker:
             if attempt > 4:  # the few values of this key are used up
                 key |= {free[-1]: self._unused(o.column_index[free[-1]], len(self.rows[o.name]))}
             taken = tuple(key[name] for name in o.business_key) in self._taken[o.name]
-            if None not in key.values() and not (taken and o.business_key):
+            is_whole = all(value is not None or (name in values and o.column_index[name].nullable) for name, value in key.items())
+            if is_whole and not (taken and o.business_key):
                 return key
         return None
 
