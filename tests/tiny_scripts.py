@@ -75,8 +75,9 @@ def write(catalogue: Catalogue, types_file: Path, folder: Path, *, seed: int = 1
         if key.source == "constraint":
             written.foreign_keys.add(key)
             child, parent = catalogue.base_of(key.from_object), catalogue.base_of(key.to_object)
-            keys.setdefault(child, []).append(ForeignKey(child, key.from_columns, parent, key.to_columns))
-    for o in catalogue.objects.values():
+            columns, parents = _of_table(catalogue, key.from_object, key.from_columns), _of_table(catalogue, key.to_object, key.to_columns)
+            keys.setdefault(child, []).append(ForeignKey(child, columns, parent, parents))
+    for o in _lowest_first(catalogue):
         if o.kind == "table":
             text, expected = _table(o, rng)
             text += "".join(_foreign_key(key, i) for i, key in enumerate(keys.get(o.name, ())))
@@ -98,6 +99,24 @@ def write(catalogue: Catalogue, types_file: Path, folder: Path, *, seed: int = 1
         path.write_bytes(b"\xfe\xff" + data if encoding == "utf-16-be" else data)
     written.n_files = len(texts)
     return written
+
+
+def _of_table(catalogue: Catalogue, name: str, columns: tuple[str, ...]) -> tuple[str, ...]:
+    """The table's names for columns of a view that shows it."""
+    index = catalogue.objects[name].column_index
+    return tuple((index[column].source or f".{column}").partition(".")[2] for column in columns)
+
+
+def _lowest_first(catalogue: Catalogue) -> list[Object]:
+    """Objects behind everything that they read."""
+    ordered: dict[str, Object] = {}
+    pending = dict(catalogue.objects)
+    while pending:
+        ready = [o for o in pending.values() if all(name in ordered for name in o.depends_on)]
+        ordered |= {o.name: o for o in ready}
+        for o in ready:
+            del pending[o.name]
+    return list(ordered.values())
 
 
 HEAD = """/****** Object:  [dbo].[{name}]    Script Date: 01/02/2014 10:11:12 ******/
@@ -123,27 +142,28 @@ def _table(o: Object, rng: random.Random) -> tuple[str, Object]:
     """The definition; the primary key as a constraint inside or behind, or as a clustered index where its columns may be NULL."""
     lines = [_column(c, rng) for c in o.columns]
     behind = ""
+    table = f"[dbo].[{o.name}]"
     may_be_null = any(o.column_index[name].nullable for name in o.primary_key)
     for n, key in enumerate(o.unique_keys):
         columns = ", ".join(f"[{name}] ASC" for name in key)
         if key == o.primary_key:
             if may_be_null:
-                behind += f"CREATE UNIQUE CLUSTERED INDEX [bi{o.name}] ON [dbo].[{o.name}] ({columns}) WITH (FILLFACTOR = 90) ON [PRIMARY]\nGO\n"
+                behind += f"CREATE UNIQUE CLUSTERED INDEX [bi{o.name}] ON {table} ({columns}) WITH (FILLFACTOR = 90) ON [PRIMARY]\nGO\n"
             elif len(key) == 1 and rng.random() < 0.5:
                 i = next(i for i, c in enumerate(o.columns) if c.name == key[0])
                 lines[i] += f" CONSTRAINT [PK_{o.name}] PRIMARY KEY CLUSTERED"
             elif rng.random() < 0.5:
-                lines.append(f" CONSTRAINT [PK_{o.name}] PRIMARY KEY CLUSTERED \n(\n\t{columns}\n)WITH (PAD_INDEX  = OFF, FILLFACTOR = 90) ON [PRIMARY]")
+                lines.append(f" CONSTRAINT [PK_{o.name}] PRIMARY KEY CLUSTERED \n(\n\t{columns}\n)WITH (PAD_INDEX  = OFF) ON [PRIMARY]")
             else:
-                behind += f"ALTER TABLE [dbo].[{o.name}] WITH NOCHECK ADD CONSTRAINT [PK_{o.name}] PRIMARY KEY NONCLUSTERED ({columns})\nGO\n"
+                behind += f"ALTER TABLE {table} WITH NOCHECK ADD CONSTRAINT [PK_{o.name}] PRIMARY KEY NONCLUSTERED ({columns})\nGO\n"
         elif rng.random() < 0.5:
-            behind += f"ALTER TABLE [dbo].[{o.name}] ADD CONSTRAINT [UQ{n}_{o.name}] UNIQUE NONCLUSTERED ({columns}) ON [PRIMARY]\nGO\n"
+            behind += f"ALTER TABLE {table} ADD CONSTRAINT [UQ{n}_{o.name}] UNIQUE NONCLUSTERED ({columns}) ON [PRIMARY]\nGO\n"
         else:
-            behind += f"CREATE UNIQUE NONCLUSTERED INDEX [bi{n}{o.name}] ON [dbo].[{o.name}] ({columns}) INCLUDE ([{o.columns[0].name}])\nGO\n"
+            behind += f"CREATE UNIQUE NONCLUSTERED INDEX [bi{n}{o.name}] ON {table} ({columns}) INCLUDE ([{o.columns[0].name}])\nGO\n"
     if rng.random() < 0.3:
         first = o.columns[0].name
-        behind += f"ALTER TABLE [dbo].[{o.name}] ADD CONSTRAINT [DF_{o.name}] DEFAULT ((0)) FOR [{first}], CHECK ([{first}] <> 'x,)')\nGO\n"
-    return f"CREATE TABLE [dbo].[{o.name}](\n\t" + ",\n\t".join(lines) + "\n) ON [PRIMARY]\n\nGO\n" + behind, o
+        behind += f"ALTER TABLE {table} ADD CONSTRAINT [DF_{o.name}] DEFAULT ((0)) FOR [{first}], CHECK ([{first}] <> 'x,)')\nGO\n"
+    return f"CREATE TABLE {table}(\n\t" + ",\n\t".join(lines) + "\n) ON [PRIMARY]\n\nGO\n" + behind, o
 
 
 def _column(c: Column, rng: random.Random) -> str:
@@ -166,7 +186,7 @@ def _foreign_key(key: ForeignKey, n: int) -> str:
 
 
 def _view(o: Object, catalogue: Catalogue, written: Written) -> tuple[str, Object]:
-    sources = _Sources(o, catalogue)
+    sources = _Sources(o, catalogue, written.objects)
     items, columns = [], []
     for c in o.columns:
         text, expected = _item(c, o, sources)
@@ -186,8 +206,9 @@ def _view(o: Object, catalogue: Catalogue, written: Written) -> tuple[str, Objec
 class _Sources:
     """The FROM clause of a view: what it reads, and once more on the far side of an outer join where columns may be NULL."""
 
-    def __init__(self, o: Object, catalogue: Catalogue) -> None:
+    def __init__(self, o: Object, catalogue: Catalogue, written: dict[str, Object]) -> None:
         self._catalogue = catalogue
+        self._written = written
         self._o = o
         shown = [name for name in o.depends_on if catalogue.base_of(name) == o.base_table]
         self._strong = {name: f"s{i}" for i, name in enumerate(shown[:1] if o.base_table else o.depends_on)}
@@ -203,9 +224,8 @@ class _Sources:
 
     def column(self, origin: str, nullable: bool) -> tuple[str, Column] | None:
         """(text, column read) for 'table.column'; None where nothing that the view reads shows it."""
-        table, _, name = origin.partition(".")
         for read in self._strong:
-            other = self._catalogue.objects[read]
+            other = self._written[read]
             for c in other.columns:
                 if (c.source or f"{self._catalogue.base_of(read)}.{c.name}") == origin and c.type is not None:
                     if nullable and not c.nullable and not self._o.base_table:

@@ -62,12 +62,10 @@ def _table(draft: Draft, unread: list[Unread]) -> Object:
 
 
 def _with_business_key(o: Object) -> Object:
-    """The shortest unique key without an identity column, in the order of the columns; the identity key where there is no other."""
+    """The shortest unique key without an identity column, in the order of the columns; the primary key where there is no such key."""
     identities = {column.name for column in o.columns if column.identity}
-    candidates = [key for key in o.unique_keys if not identities.intersection(key)] or list(o.unique_keys)
-    if not candidates:
-        return o
-    shortest = min(candidates, key=len)
+    candidates = [key for key in o.unique_keys if not identities.intersection(key)]
+    shortest = min(candidates or ([o.primary_key] if o.primary_key else o.unique_keys), key=len, default=())
     if shortest != o.primary_key:
         ordinals = {name: i for i, name in enumerate(o.column_names)}
         shortest = tuple(sorted(shortest, key=ordinals.__getitem__))
@@ -114,22 +112,25 @@ def _resolved(child: Object, reference: Reference, parent: Object) -> ForeignKey
 
 
 def _stated_on_views(catalogue: Catalogue, keys: Sequence[ForeignKey]) -> list[ForeignKey]:
-    """Keys in the names that a query uses: a table that a view shows, with the key's columns, is called by the view's name."""
+    """Keys in the names that a query uses: a table for which a view stands, with the key's columns, is called by the view's names."""
     stated = []
     for key in keys:
-        child, parent = _shown_as(catalogue, key.from_object, key.from_columns), _shown_as(catalogue, key.to_object, key.to_columns)
-        stated.append(ForeignKey(child, key.from_columns, parent, key.to_columns))
+        child, columns = _shown_as(catalogue, key.from_object, key.from_columns)
+        parent, parent_columns = _shown_as(catalogue, key.to_object, key.to_columns)
+        stated.append(ForeignKey(child, columns, parent, parent_columns))
     return stated
 
 
-def _shown_as(catalogue: Catalogue, table: str, columns: Sequence[str]) -> str:
-    """The first view that stands for the table: it bears the table's name, as APTH does bAPTH's, or shows all its rows and columns."""
-    for name in catalogue.views_of(table):
-        view = catalogue.objects[name]
-        is_whole = not view.row_filter and len(view.columns) >= len(catalogue.objects[table].columns)
-        if (table.endswith(name) or is_whole) and all(view.has(column) for column in columns):
-            return name
-    return table
+def _shown_as(catalogue: Catalogue, table: str, columns: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
+    """The view that stands for the table, and its names for the columns: APTH bears the name of bAPTH; else the only one that is whole."""
+    views = [catalogue.objects[name] for name in catalogue.views_of(table)]
+    whole = [view for view in views if not view.row_filter and len(view.columns) >= len(catalogue.objects[table].columns)]
+    for view in views:
+        if table.endswith(view.name) or whole == [view]:
+            names = {(column.source or f"{table}.{column.name}").partition(".")[2]: column.name for column in view.columns}
+            if all(column in names for column in columns):
+                return view.name, tuple(names[column] for column in columns)
+    return table, columns
 
 
 def _distinct(keys: Sequence[ForeignKey]) -> list[ForeignKey]:

@@ -145,7 +145,7 @@ class _Lineage:
             return Column("", _COUNTING[call.key], nullable=False)
         if call.key in _PASSING and call.args and isinstance(call.args[0], n.Name | n.Call):
             column = self._of_expression(call.args[0], weak)
-            return replace(column, udt=None, source=None, nullable=call.key != "ISNULL", identity=False)
+            return replace(column, udt=None, source=None, description=None, nullable=call.key != "ISNULL", identity=False)
         return Column("")
 
     def _of_source(self, source: Source, name: str, weak: set[Source]) -> Column:
@@ -154,7 +154,7 @@ class _Lineage:
         if source.object is not None:
             found = source.object.column(name)
             if found is not None:
-                column = replace(found, source=_origin(source.object, found), description=None)
+                column = replace(found, source=_origin(source.object, found))
         elif source.selects and name in source.rowset.outputs:
             position = list(source.rowset.outputs).index(name)
             outputs = self.outputs_of(Result(source.rowset, source.selects))
