@@ -95,7 +95,7 @@ class SilentLog:
     def train(self, step: int, values: dict[str, float], *, tokens: int) -> None:
         self.lines.append(("train", step, values))
 
-    def eval(self, step: int, values: dict[str, float]) -> None:
+    def eval(self, step: int, values: dict[str, float], *, took_s: float) -> None:
         self.lines.append(("eval", step, values))
 
     def warn(self, text: str) -> None:

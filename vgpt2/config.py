@@ -40,6 +40,10 @@ class DataConfig(Part):
     """share of the training rows held out (no prompt on both sides), or a file; 0: none"""
     registry: str = "data/registry.json"
     """named data sets"""
+    weights: dict[str, Positive] = {}
+    """how often a set's rows count, by its name in train: {docs: 0.5} takes every other one; else the registry's"""
+    caps: dict[str, Count] = {}
+    """rows of a set at most, by its name in train; else the registry's"""
     system: str | None = DEFAULT_SYSTEM
     """the one system prompt, put first where a row has none; null: none"""
     cutoff_tokens: Count = 4096
@@ -107,9 +111,20 @@ class CheckpointConfig(Part):
     eval_every: Count = 200
     """steps; the last step is always evaluated"""
     best_metric: str = "eval/loss"
-    """which value chooses `best`: down for losses, up for accuracies, margins and task scores"""
+    """which value chooses `best`, eval/... or the probe's task/...: down for losses and mistakes, up for accuracies and margins"""
     patience: Count | None = None
     """stop after this many evaluations without a better value; null: never"""
+
+
+class ProbeConfig(Part):
+    suite: str | None = None
+    """file of questions that the model answers at each evaluation, judged as task/...; null: none"""
+    catalogue: str = "data/catalogues/vista-core"
+    """the database that they are about"""
+    questions: Count = 24
+    """how many, by turns from each group of the suite"""
+    max_new_tokens: Count = 96
+    """longest answer"""
 
 
 class SFTConfig(Part):
@@ -175,6 +190,7 @@ class TrainConfig(Part):
     batch: BatchConfig = BatchConfig()
     optim: OptimConfig = OptimConfig()
     checkpoint: CheckpointConfig = CheckpointConfig()
+    probe: ProbeConfig = ProbeConfig()
     sft: SFTConfig = SFTConfig()
     dpo: DPOConfig = DPOConfig()
     kto: KTOConfig = KTOConfig()

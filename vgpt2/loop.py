@@ -7,6 +7,7 @@ from (seed, step), so a run that goes on from step k is the run that was never i
 import contextlib
 import math
 import random
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -144,6 +145,7 @@ class Job:
     write: Callable[[Path, State], None]
     log: RunLog
     interrupts: Interrupts
+    probe: Callable[[], dict[str, float]] | None = None  # task metrics of the model as it stands
     resumed_from: Path | None = None  # a step folder, which rotation leaves alone
     saved_step: int = 0
     saved_best: tuple[float | None, int | None] = (None, None)  # value and step of what `best` names
@@ -159,6 +161,10 @@ class Job:
         if self.autocast_dtype is None:
             return contextlib.nullcontext()
         return torch.autocast(self.device.type, self.autocast_dtype)
+
+    @property
+    def is_evaluated(self) -> bool:
+        return bool(self.eval_examples) or self.probe is not None
 
     @property
     def parameters(self) -> list[torch.nn.Parameter]:
@@ -268,8 +274,11 @@ def do_what_is_due(job: Job, state: State) -> None:
     if state.step % job.cfg.log_every == 0 or is_last:
         log_window(job, state)
     is_evaluated = is_better = False
-    if job.eval_examples and state.step > state.last_eval_step and (state.step % every.eval_every == 0 or is_last):
-        is_evaluated, is_better = True, note_evaluation(job, state, evaluate(job))
+    if job.is_evaluated and state.step > state.last_eval_step and (state.step % every.eval_every == 0 or is_last):
+        began = time.monotonic()
+        values = evaluate(job) if job.eval_examples else {}
+        tasks = answer_probe(job)
+        is_evaluated, is_better = True, note_evaluation(job, state, values, tasks, took_s=time.monotonic() - began)
     if is_finished(job.cfg, planned, state):  # perhaps by what was just evaluated
         is_last = True
         log_window(job, state)
@@ -306,17 +315,26 @@ def evaluate(job: Job) -> dict[str, float]:
     return job.stage.summarise({name: total / n for name, (total, n) in sums.items() if n})
 
 
-def note_evaluation(job: Job, state: State, values: dict[str, float]) -> bool:
-    """Logs the held-out values; whether they are the best so far, which ties and NaN never are."""
+def answer_probe(job: Job) -> dict[str, float]:
+    """The probe's task/... values, {} without a probe."""
+    if job.probe is None:
+        return {}
+    with job.autocast():
+        return job.probe()
+
+
+def note_evaluation(job: Job, state: State, values: dict[str, float], tasks: dict[str, float], *, took_s: float) -> bool:
+    """Logs the held-out values and the task metrics; whether they are the best so far, which ties and NaN never are."""
     state.last_eval_step = state.step
-    state.first_eval = state.first_eval or values
-    state.saturated_evals = state.saturated_evals + 1 if job.stage.is_saturated(values) else 0
-    for remark in job.stage.remarks(state.first_eval, values):
-        job.log.warn(f"step {state.step}: {remark}")
-    named = {f"eval/{name}": value for name, value in values.items()}
-    job.log.eval(state.step, named)
+    if values:
+        state.first_eval = state.first_eval or values
+        state.saturated_evals = state.saturated_evals + 1 if job.stage.is_saturated(values) else 0
+        for remark in job.stage.remarks(state.first_eval, values):
+            job.log.warn(f"step {state.step}: {remark}")
+    named = {f"eval/{name}": value for name, value in values.items()} | tasks
+    job.log.eval(state.step, named, took_s=took_s)
     name = job.cfg.checkpoint.best_metric
-    refuse_unknown_metric(name, values)
+    refuse_unknown_metric(name, named)
     value = named[name]
     is_better = math.isfinite(value) and (
         state.best_value is None or (value < state.best_value if goes_down(name) else value > state.best_value)
@@ -330,8 +348,10 @@ def note_evaluation(job: Job, state: State, values: dict[str, float]) -> bool:
 
 def refuse_unknown_metric(best_metric: str, evaluated: Iterable[str]) -> None:
     names = sorted(evaluated)
-    if best_metric not in [f"eval/{name}" for name in names]:
-        raise ValueError(f"checkpoint.best_metric is '{best_metric}'; this stage has eval/ with {', '.join(names)}")
+    if best_metric not in names:
+        kind = "task/" if best_metric.startswith("task/") else "eval/"
+        known = [name.removeprefix(kind) for name in names if name.startswith(kind)]
+        raise ValueError(f"checkpoint.best_metric is '{best_metric}'; this run has {kind} with {', '.join(known) or 'nothing'}")
 
 
 def goes_down(metric: str) -> bool:
@@ -359,7 +379,7 @@ def save(job: Job, state: State, *, is_last: bool) -> None:
 def publish(job: Job, state: State, folder: Path) -> None:
     """Makes `folder`, the checkpoint of `state`, the latest and perhaps the best, and rotates; doing it twice does nothing."""
     checkpoint.point(job.run_dir, "latest", folder)
-    if state.best_step == state.step or not job.eval_examples:
+    if state.best_step == state.step or not job.is_evaluated:
         checkpoint.point(job.run_dir, "best", folder)
     checkpoint.rotate(job.run_dir, job.cfg.checkpoint.keep, protect=[job.resumed_from] if job.resumed_from else [])
 

@@ -1,33 +1,61 @@
 """Task metrics inside training: a few questions answered by the model as it stands, judged as eval judges them.
 
-    values = probe(model, tokenizer, spread(read_items(path), 24), catalogue, max_new_tokens=96, token_budget=8192)
+    asked = load(cfg.probe)
+    values = probe(model, tokenizer, asked, max_new_tokens=96, check=interrupts.check)
     # {'task/right': .75, 'task/resolves': .9, 'task/false_rejection': .1, 'task/false_acceptance': .2, 'task/collapse': 0.0}
 
 Greedy and in evaluation mode: random state, module modes and gradients stay as they were (INVARIANT 45).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
-from vgpt2.generate import generate
-from vgpt2.judging import Item, existence, judge
+from vgpt2.config import ProbeConfig
+from vgpt2.generate import Request, stream
+from vgpt2.judging import Item, existence, judge, read_items
 from vgpt2.model import CausalLM
-from vgpt2.sql.catalogue import Catalogue
+from vgpt2.sql.catalogue import Catalogue, load_catalogue
 from vgpt2.tokenizer import ChatTokenizer
+
+TOKEN_BUDGET = 8192  # of the cache, beside the weights, gradients and moments that training holds
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The probe's questions and the database they are about."""
+
+    items: tuple[Item, ...]
+    catalogue: Catalogue
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Names of the values that a probe gives."""
+        return tuple(task_metrics(self.items, [""] * len(self.items), self.catalogue))
+
+
+def load(cfg: ProbeConfig) -> Asked | None:
+    """The questions that the config asks for, None without a suite; raises ValueError or OSError for a file that is none."""
+    if cfg.suite is None:
+        return None
+    return Asked(tuple(spread(read_items(Path(cfg.suite)), cfg.questions)), load_catalogue(Path(cfg.catalogue)))
 
 
 def probe(
-    model: CausalLM,
-    tokenizer: ChatTokenizer,
-    items: Sequence[Item],
-    catalogue: Catalogue,
-    *,
-    max_new_tokens: int,
-    token_budget: int,
+    model: CausalLM, tokenizer: ChatTokenizer, asked: Asked, *, max_new_tokens: int, check: Callable[[], None]
 ) -> dict[str, float]:
-    """Shares in [0, 1] over `items`; a metric whose kind of question does not occur is left out."""
-    prompts = [tokenizer.prompt(item.messages) for item in items]
-    answers = generate(model, prompts, max_new_tokens=max_new_tokens, eos_ids=tokenizer.eos_ids, token_budget=token_budget)
-    return task_metrics(items, [tokenizer.decode(answer) for answer in answers], catalogue)
+    """Shares in [0, 1] over the questions; a metric whose kind of question does not occur is left out.
+
+    check() is called before every token and may raise to interrupt.
+    """
+    requests = [Request(tokenizer.prompt(item.messages), max_new_tokens) for item in asked.items]
+    answers: list[list[int]] = [[] for _ in requests]
+    budget = max(TOKEN_BUDGET, *(request.width for request in requests))
+    for token in stream(model, requests, eos_ids=tokenizer.eos_ids, token_budget=budget):
+        check()
+        if token.id is not None:
+            answers[token.request].append(token.id)
+    return task_metrics(asked.items, [tokenizer.decode(answer) for answer in answers], asked.catalogue)
 
 
 def task_metrics(items: Sequence[Item], answers: Sequence[str], catalogue: Catalogue) -> dict[str, float]:

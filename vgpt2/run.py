@@ -6,6 +6,7 @@ import shlex
 import sys
 import time
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from safetensors.torch import load as from_bytes
 from safetensors.torch import save as to_bytes
 from tqdm import tqdm
 
-from vgpt2 import atomic, checkpoint, loop, lora, manifest, neftune, optim, preflight, reference, runrecord, weights
+from vgpt2 import atomic, checkpoint, loop, lora, manifest, neftune, optim, preflight, probe, reference, runrecord, weights
 from vgpt2.config import TrainConfig
 from vgpt2.dataset import Dropped, encode_all, read, split, split_turns
 from vgpt2.flops import useful_flops
@@ -86,7 +87,10 @@ def assemble(cfg: TrainConfig, folder: Path, *, resume: bool, interrupts: Interr
     """
     device, dtype = choose_device(cfg)
     stage: Stage = STAGES[cfg.stage](cfg)
-    loop.refuse_unknown_metric(cfg.checkpoint.best_metric, stage.metrics)
+    asked = probe.load(cfg.probe)
+    evaluated = [f"eval/{name}" for name in stage.metrics if cfg.data.validation] + list(asked.metrics if asked else ())
+    if evaluated:
+        loop.refuse_unknown_metric(cfg.checkpoint.best_metric, evaluated)
     tokenizer = ChatTokenizer.load(cfg.model.path, system=cfg.data.system)
     rows = read_rows(cfg, stage, tokenizer)
     steps = plan_run(stage, [example.tokens for example in rows.train], cfg)
@@ -156,6 +160,9 @@ def assemble(cfg: TrainConfig, folder: Path, *, resume: bool, interrupts: Interr
         write=write,
         log=log,
         interrupts=interrupts,
+        probe=partial(probe.probe, model, tokenizer, asked, max_new_tokens=cfg.probe.max_new_tokens, check=interrupts.check)
+        if asked
+        else None,
         resumed_from=source,
         saved_step=state.step,
         saved_best=(state.best_value, state.best_step),
@@ -174,13 +181,15 @@ def choose_device(cfg: TrainConfig) -> tuple[torch.device, torch.dtype]:
 
 def read_rows(cfg: TrainConfig, stage: Stage, tokenizer: ChatTokenizer) -> Rows:
     """The rows of `data.train`, encoded, and those held out; raises ValueError when none is left to train on."""
-    registry, seed = Path(cfg.data.registry), cfg.seed
-    records, dropped = read(cfg.data.train, kind=cfg.stage, registry=registry, max_rows=cfg.data.max_rows, seed=seed)
-    if isinstance(cfg.data.validation, str):
-        held_records, held_dropped = read([cfg.data.validation], kind=cfg.stage, registry=registry, seed=seed)
+    data, registry, seed = cfg.data, Path(cfg.data.registry), cfg.seed
+    records, dropped = read(
+        data.train, kind=cfg.stage, registry=registry, weights=data.weights, caps=data.caps, max_rows=data.max_rows, seed=seed
+    )
+    if isinstance(data.validation, str):
+        held_records, held_dropped = read([data.validation], kind=cfg.stage, registry=registry, seed=seed)
         dropped = dropped + held_dropped
     else:
-        records, held_records = split(records, cfg.data.validation, seed=seed)
+        records, held_records = split(records, data.validation, seed=seed)
     if cfg.stage == "sft" and tokenizer.rewrites_turns:
         records, held_records = split_turns(records), split_turns(held_records)
     workers = None if cfg.data.workers == "auto" else cfg.data.workers
@@ -341,7 +350,8 @@ def is_out_of_memory(error: BaseException) -> bool:
 def preview(cfg: TrainConfig, *, rows: int) -> int:
     """Prints the first rows as the stage encodes them; loads no model."""
     tokenizer = ChatTokenizer.load(cfg.model.path, system=cfg.data.system)
-    records, dropped = read(cfg.data.train, kind=cfg.stage, registry=Path(cfg.data.registry), max_rows=rows)
+    data, registry = cfg.data, Path(cfg.data.registry)
+    records, dropped = read(data.train, kind=cfg.stage, registry=registry, weights=data.weights, caps=data.caps, max_rows=rows)
     stage: Stage = STAGES[cfg.stage](cfg)
     for record in records:
         print(render(stage.encode(record, tokenizer), tokenizer, colour=sys.stdout.isatty()))

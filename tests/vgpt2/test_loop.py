@@ -178,7 +178,8 @@ def test_evaluation_is_the_token_mean_whatever_its_cut_and_touches_nothing(tmp_p
         ("eval/rewards/accuracy", [0.1, 0.9, 0.9, 0.5], 2),
         ("eval/rewards/margin", [math.nan, -1.0, -2.0, math.nan], 2),
         ("eval/perplexity", [math.nan, math.inf, 9.0, 10.0], 3),
-        ("eval/task/false_rejection", [0.5, 0.2, 0.3, 0.2], 2),
+        ("task/false_rejection", [0.5, 0.2, 0.3, 0.2], 2),
+        ("task/resolves", [0.5, 0.7, 0.3, 0.2], 2),
     ],
 )
 def test_best_goes_down_for_losses_and_up_for_accuracies_and_never_by_a_tie_or_nan(metric, values, best, tmp_path):
@@ -187,7 +188,8 @@ def test_best_goes_down_for_losses_and_up_for_accuracies_and_never_by_a_tie_or_n
     state = State()
     for step, value in enumerate(values, 1):
         state.step = step
-        loop.note_evaluation(job, state, {metric.removeprefix("eval/"): value})
+        held_out, tasks = ({metric.removeprefix("eval/"): value}, {}) if metric.startswith("eval/") else ({}, {metric: value})
+        loop.note_evaluation(job, state, held_out, tasks, took_s=0.1)
     assert state.best_step == best
 
 
@@ -204,8 +206,20 @@ def test_patience_ends_the_run_after_so_many_evaluations_without_a_better_value(
 def test_an_unknown_best_metric_names_those_there_are(tmp_path):
     cfg = tiny_config("sft", checkpoint={"best_metric": "eval/accuracy", "eval_every": 1})
     job = tiny_job(cfg, sft_rows(8), tmp_path, held_out=sft_rows(4, seed=9))
-    with pytest.raises(ValueError, match=r"best_metric is 'eval/accuracy'; this stage has eval/ with loss, perplexity"):
+    with pytest.raises(ValueError, match=r"best_metric is 'eval/accuracy'; this run has eval/ with loss, perplexity"):
         fit(job, State())
+
+
+def test_a_probe_is_asked_at_every_evaluation_and_may_choose_the_best_without_held_out_rows(tmp_path):
+    """INVARIANT 34; the values of three probes by hand, the best in the middle."""
+    cfg = tiny_config("sft", epochs=2, checkpoint={"best_metric": "task/right", "eval_every": 1, "save_every": 1})
+    job = tiny_job(cfg, sft_rows(6), tmp_path)
+    values = iter([0.25, 0.75, 0.5, 0.5, 0.5, 0.5])
+    job.probe = lambda: {"task/right": next(values)}
+    fit(job, State())
+    evaluated = [values for kind, _, values in job.log.lines if kind == "eval"]
+    assert evaluated[:3] == [{"task/right": 0.25}, {"task/right": 0.75}, {"task/right": 0.5}]
+    assert checkpoint.resolve(tmp_path / "best").name == "step-000002"
 
 
 @pytest.mark.parametrize("stage", ["sft", "dpo", "kto"])

@@ -25,7 +25,7 @@ def train(log: RunLog, steps: range) -> None:
         if step % 2 == 0:
             log.train(step, {"loss": 1 / step, "lr": 1e-4, "grad_norm": 0.5, "skipped": 0}, tokens=10 * step)
         if step % 4 == 0:
-            log.eval(step, {"eval/loss": 2 / step})
+            log.eval(step, {"eval/loss": 2 / step}, took_s=0.5)
 
 
 def rows_of(folder: Path) -> list[dict]:
@@ -78,7 +78,7 @@ def test_speed_counts_training_time_alone(tmp_path: Path, monkeypatch: pytest.Mo
         clock[0] += 2.0
         log.advance(step, tokens=1000 + 300 * (step - 5))
     clock[0] += 50.0
-    log.eval(7, {"eval/loss": 1.0})
+    log.eval(7, {"eval/loss": 1.0}, took_s=0.5)
     clock[0] += 1.0
     log.advance(8, tokens=1900)
     log.train(8, {"loss": 1.0}, tokens=1900)
@@ -96,12 +96,12 @@ def test_a_console_line_has_fixed_columns(tmp_path: Path, capsys: pytest.Capture
     log.advance(20, tokens=100)
     values = {"lr": 4.6e-7, "loss": 0.51234, "rewards/accuracy": 0.78, "grad_norm": 1.324, "logps/chosen": -3.0, "rewards/margin": 0.91}
     log.train(20, values, tokens=100)
-    log.eval(20, {"eval/loss": 0.4})
+    log.eval(20, {"eval/loss": 0.4}, took_s=0.5)
     line, eval_line = capsys.readouterr().out.splitlines()
     assert line.startswith("step    20/100  loss 0.5123  reward/acc 0.78  margin 0.91  lr 4.6e-07  grad 1.32  ")
     assert " tok/s  " in line
     assert " GiB  eta 0:00" in line
-    assert eval_line == "eval    20/100  loss 0.4000"
+    assert eval_line == "eval    20/100  loss 0.4000  took 0 s"
 
 
 def test_piped_output_holds_no_bar_and_no_carriage_return(tmp_path: Path, capfd: pytest.CaptureFixture[str]):

@@ -9,7 +9,7 @@ from torch.testing import assert_close
 from vgpt2.config import LoRAConfig
 from vgpt2.lora import add_lora
 from vgpt2.packing import pack
-from vgpt2.probe import probe, spread, task_metrics
+from vgpt2.probe import Asked, probe, spread, task_metrics
 from vgpt2.tiny import write_tiny
 from vgpt2.tokenizer import ChatTokenizer
 from vgpt2.weights import load_model
@@ -62,6 +62,10 @@ def test_a_few_questions_are_taken_by_turns_from_every_group(items):
     assert len({item.id for item in spread(items, 1000)}) == len(items)
 
 
+def asked(items):
+    return Asked(tuple(spread(items, 6)), tiny_judge.catalogue())
+
+
 def test_the_probe_leaves_random_state_mode_and_gradients_unchanged(items, tmp_path):
     """INVARIANT 45: the next training step is the one without a probe, bit for bit, with dropout on."""
     folder = tmp_path / "model"
@@ -76,7 +80,7 @@ def test_the_probe_leaves_random_state_mode_and_gradients_unchanged(items, tmp_p
         torch.manual_seed(3)
         model(batch).sum().backward()
         if probed:
-            values = probe(model, tokenizer, spread(items, 6), tiny_judge.catalogue(), max_new_tokens=4, token_budget=512)
+            values = probe(model, tokenizer, asked(items), max_new_tokens=4, check=lambda: None)
             assert values.keys() >= {"task/right", "task/collapse"}
             assert all(module.training for module in model.modules())
         model(batch).sum().backward()
@@ -91,5 +95,6 @@ def test_the_probe_answers_alike_every_time(items, tmp_path):
     folder.mkdir()
     write_tiny(folder)
     model, tokenizer = load_model(folder, dtype=torch.float32, device="cpu"), ChatTokenizer.load(folder, system=None)
-    asked = (model, tokenizer, spread(items, 6), tiny_judge.catalogue())
-    assert probe(*asked, max_new_tokens=6, token_budget=512) == probe(*asked, max_new_tokens=6, token_budget=512)
+    first, second = (probe(model, tokenizer, asked(items), max_new_tokens=6, check=lambda: None) for _ in range(2))
+    assert first == second
+    assert tuple(first) == asked(items).metrics
