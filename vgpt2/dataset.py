@@ -9,7 +9,7 @@ Rows that cannot be used are counted with their reason; mistakes refuse the file
 
 import hashlib
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from random import Random
@@ -25,17 +25,25 @@ __all__ = ["Dropped", "Record", "encode_all", "read", "split", "split_turns"]
 
 
 def read(
-    names: Sequence[str | Path], *, kind: Kind, registry: Path | None = None, max_rows: int | None = None, seed: int = 0
+    names: Sequence[str | Path],
+    *,
+    kind: Kind,
+    registry: Path | None = None,
+    weights: Mapping[str, float] = {},
+    caps: Mapping[str, int] = {},
+    max_rows: int | None = None,
+    seed: int = 0,
 ) -> tuple[list[Record], Dropped]:
     """The usable rows of files or registry names as records of one kind, in file order, and what was dropped.
 
-    `max_rows` reads only the first usable rows, for a trial. A DPO file read as KTO rows gives two records a pair.
+    `weights` and `caps` of a name take the place of the registry's. `max_rows` reads only the first usable rows, for a trial.
+    A DPO file read as KTO rows gives two records a pair.
     Raises ValueError with the first three mistakes and their number, when no row is left, and for KTO rows of one class only.
     """
     dropped, mistakes = Dropped(), Mistakes()
     found: list[Record] = []
     seen: set[bytes] = set()
-    for source in sources(names, registry):
+    for source in sources(names, registry, weights=weights, caps=caps):
         rows = _usable(source, kind, max_rows, seen, dropped, mistakes)
         found += _share(rows, source, seed)
     mistakes.refuse()

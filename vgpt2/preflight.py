@@ -30,7 +30,8 @@ def mistakes(cfg: TrainConfig, *, resume: bool, preview: bool = False) -> list[s
 def data_files(cfg: TrainConfig) -> list[Path]:
     """The files that `data.train` and `data.validation` name, registry names resolved, in order and once each."""
     names = list(cfg.data.train) + ([cfg.data.validation] if isinstance(cfg.data.validation, str) else [])
-    return list(dict.fromkeys(source.path for source in sources(names, Path(cfg.data.registry))))
+    registry, weights, caps = Path(cfg.data.registry), cfg.data.weights, cfg.data.caps
+    return list(dict.fromkeys(source.path for source in sources(names, registry, weights=weights, caps=caps)))
 
 
 def sha256_of(path: Path) -> str:
@@ -104,26 +105,26 @@ def _data(cfg: TrainConfig, *, audited: bool) -> list[str]:
             errors.append(f"{path}: is no file; give a .jsonl, .json or .parquet file")
         elif path.stat().st_size == 0:
             errors.append(f"{path}: is empty; it needs at least one row")
-        elif audited:
-            errors += _audit(path)
+        elif audited and (mistake := audit_mistake(path)):
+            errors.append(mistake)
     return errors
 
 
-def _audit(path: Path) -> list[str]:
+def audit_mistake(path: Path) -> str | None:
     """Why the file's manifest does not prove a passed audit of these very bytes, if so."""
     manifest = path.with_name(path.name + ".manifest.json")
     cure = f"python -m vgpt2.datagen audit {path}, or --set data.require_audit=false"
     if not manifest.is_file():
-        return [f"{path}: no audit stands beside it; {cure}"]
+        return f"{path}: no audit stands beside it; {cure}"
     try:
         found: dict[str, Any] = json.loads(manifest.read_text("utf-8"))
     except (ValueError, RecursionError):
-        return [f"{manifest}: not JSON; {cure}"]
-    audit = found.get("audit") or {}
+        return f"{manifest}: not JSON; {cure}"
+    audit = (found.get("audit") if isinstance(found, dict) else None) or {}
     if not audit.get("passed"):
-        return [f"{path}: its audit has not passed; {cure}"]
+        return f"{path}: its audit has not passed; {cure}"
     if audit.get("version") != AUDIT_VERSION:
-        return [f"{path}: its audit is of version {audit.get('version')}, and this version asks for {AUDIT_VERSION}; {cure}"]
+        return f"{path}: its audit is of version {audit.get('version')}, and this version asks for {AUDIT_VERSION}; {cure}"
     if audit.get("sha256") != sha256_of(path):
-        return [f"{path}: changed since its audit; {cure}"]
-    return []
+        return f"{path}: changed since its audit; {cure}"
+    return None

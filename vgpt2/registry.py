@@ -6,7 +6,7 @@ A name in a config is looked up here first; every other name is a path.
 import difflib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -44,11 +44,18 @@ class Source:
     weight: float = 1.0  # 0.5: every other row, 2: every row twice
 
 
-def sources(names: Sequence[str | Path], registry: Path | None) -> list[Source]:
+def sources(
+    names: Sequence[str | Path], registry: Path | None, *, weights: Mapping[str, float] = {}, caps: Mapping[str, int] = {}
+) -> list[Source]:
     """The source of every name, in order; file names of the registry are relative to its folder.
 
+    `weights` and `caps` by name take the place of the registry's.
     Raises ValueError for a name that is neither in the registry nor a file, and for what an entry says wrongly.
     """
+    stray = next((name for name in (*weights, *caps) if name not in map(str, names)), None)
+    if stray is not None:
+        known = ", ".join(map(str, names))[:80]
+        raise ValueError(f"{stray}: has a weight or a cap and is none of the sets {known}; name it there too, or take it out")
     entries = _entries(registry) if registry is not None and registry.is_file() else {}
     found = []
     for name in map(str, names):
@@ -61,7 +68,7 @@ def sources(names: Sequence[str | Path], registry: Path | None) -> list[Source]:
             raise ValueError(f"{name}: no such file, and no name in {registry or 'a registry'}; {hint}")
         else:
             found.append(Source(name, Path(name)))
-    return found
+    return [replace(s, weight=weights.get(s.name, s.weight), cap=caps.get(s.name, s.cap)) for s in found]
 
 
 def _entries(registry: Path) -> dict[str, Any]:

@@ -47,9 +47,9 @@ def test_every_sample_is_read_whole(name, kind, count):
     assert len({record.id for record in records}) == count
 
 
-def test_every_name_of_the_registry_is_read():
+def test_every_sample_of_the_registry_is_read():
     kinds = {"samples_dpo": "dpo", "samples_kto": "kto"}
-    for name in json.loads(REGISTRY.read_text("utf-8")):
+    for name in (name for name in json.loads(REGISTRY.read_text("utf-8")) if name.startswith("samples_")):
         records, _ = read([name], kind=kinds.get(name, "sft"), registry=REGISTRY)
         assert records
 

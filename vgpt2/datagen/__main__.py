@@ -10,10 +10,10 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from vgpt2.datagen.commands import audit, sets, suite
+from vgpt2.datagen.commands import audit, mix, sets, suite
 from vgpt2.workers import WorkerLost
 
-COMMANDS = (sets, suite, audit)
+COMMANDS = (sets, suite, audit, mix)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from vgpt2.sql.catalogue import Catalogue
@@ -30,6 +30,18 @@ def uses(ask: str, answer: str, catalogue: Catalogue) -> tuple[set[str], set[tup
     objects = words & catalogue.objects.keys()
     owners = objects or set(_WORD.findall(ask.rstrip().rpartition("\n")[2])) & catalogue.objects.keys()
     return owners, {(name, word) for name in owners for word in words & catalogue.objects[name].column_index.keys()}
+
+
+def total(modules: Sequence[Covered]) -> Covered:
+    """All modules as one."""
+    return Covered(
+        "",
+        sum(m.objects for m in modules),
+        sum(m.objects_used for m in modules),
+        sum(m.columns for m in modules),
+        sum(m.columns_used for m in modules),
+        sum(m.columns_taught for m in modules),
+    )
 
 
 def coverage(objects: Mapping[str, int], columns: Mapping[tuple[str, str], int], catalogue: Catalogue) -> list[Covered]:

@@ -14,7 +14,7 @@ from hashlib import blake2b
 from random import Random
 from typing import Any, Protocol
 
-from vgpt2.datagen.phrasings import EXISTENCE_KINDS
+from vgpt2.datagen.phrasings import asks_existence
 from vgpt2.datagen.questions import Chat
 from vgpt2.datagen.recipes import evened
 from vgpt2.datagen.records import Row, sft_rows
@@ -22,7 +22,7 @@ from vgpt2.datagen.similarity import masked
 from vgpt2.datagen.world import Maker, World
 from vgpt2.workers import Crew, in_order
 
-CHUNK = 200  # questions a maker is asked for at once
+CHUNK = 2000  # questions a maker is asked for at once: enough that each sentence of a kind gets its share of absent things
 ROUNDS = 3  # a category that is short of its quota is asked again
 LEAST_GAIN = 0.05  # of what was asked for: below, its material is at its end
 CREW = Crew("generating", "once more, or without workers: --workers 0", stall_s=600.0)
@@ -110,7 +110,7 @@ def make(workshop: Workshop, job: Job) -> list[Made]:
 def plan_table(plan: Sequence[Planned]) -> str:
     """Quota against achievable and actual, category by category."""
     width = max((len(line.category) for line in plan), default=8) + 2
-    whole = Planned("all", *(sum(getattr(line, name) for line in plan) for name in ("quota", "achievable", "actual")))
+    whole = Planned("all", sum(line.quota for line in plan), sum(line.achievable for line in plan), sum(line.actual for line in plan))
     lines = [f"{'category':{width}}{'quota':>9}{'achievable':>12}{'actual':>9}{'of quota':>10}"]
     for line in (*plan, whole):
         share = f"{line.actual / line.quota:.1%}" if line.quota else "-"
@@ -130,7 +130,7 @@ def _jobs(category: str, count: int, seed: str) -> list[Job]:
 def _as_made(chat: Chat, row: Row) -> Made:
     without_id = {name: value for name, value in row.items() if name != "id"}
     keys = tuple(blake2b(masked(q.prompt).encode(), digest_size=12).digest() for q in chat)
-    verdicts = tuple((q.template, q.subject.is_real) if q.subject and q.kind in EXISTENCE_KINDS else None for q in chat)
+    verdicts = tuple((q.template, q.subject.is_real) if q.subject and asks_existence(q.kind) else None for q in chat)
     return Made(json.dumps(without_id, ensure_ascii=False).encode(), keys, verdicts)
 
 

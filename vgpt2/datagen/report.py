@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from vgpt2.datagen.audit import Audit, FileAudit
-from vgpt2.datagen.coverage import ENOUGH
+from vgpt2.datagen.coverage import ENOUGH, total
 from vgpt2.preflight import AUDIT_VERSION
 
 _SHOWN = 3
@@ -33,16 +33,15 @@ def figures(file: FileAudit) -> dict[str, str]:
     spread = f"p50 {length.p50:,}, p90 {length.p90:,}, p99 {length.p99:,}, longest {length.longest:,} in {length.sequences:,} sequences"
     over = f"{length.over:,} above {length.limit:,}, {length.over_share:.2%}"
     tokens = "tokens without chat template" if length.is_exact else "tokens, estimated at 4 characters"
-    objects, used = (sum(getattr(c, name) for c in file.coverage) for name in ("objects", "objects_used"))
-    columns, seen, taught = (sum(getattr(c, name) for c in file.coverage) for name in ("columns", "columns_used", "columns_taught"))
+    whole = total(file.coverage)
     share = file.answer_tokens.get("sql", 0) / max(1, file.answer_tokens.get("all", 0))
     with_sql = file.sql.get("with SQL", 0)
     hinted = f"{file.sql.get('hinted', 0):,} of {with_sql:,} with NOLOCK"
     return {
         tokens: f"{length.total:,}; {spread}; {over}",
         "SQL in rewarded answers": f"{with_sql:,} of {file.sql.get('answers', 0):,}; {share:.1%} of their tokens; {hinted}",
-        "objects in rewarded answers": f"{used:,} of {objects:,}",
-        "columns in rewarded answers": f"{seen:,} of {columns:,} in one, {taught:,} in {ENOUGH}",
+        "objects in rewarded answers": f"{whole.objects_used:,} of {whole.objects:,}",
+        "columns in rewarded answers": f"{whole.columns_used:,} of {whole.columns:,} in one, {whole.columns_taught:,} in {ENOUGH}",
         "rows the trainer leaves out": _dropped(file),
     }
 
