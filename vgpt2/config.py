@@ -44,6 +44,10 @@ class DataConfig(Part):
     """how often a set's rows count, by its name in train: {docs: 0.5} takes every other one; else the registry's"""
     caps: dict[str, Count] = {}
     """rows of a set at most, by its name in train; else the registry's"""
+    weights: dict[str, Positive] = {}
+    """how often a set's rows count, by its name in train: {docs: 0.5} takes every other one; else the registry's"""
+    caps: dict[str, Count] = {}
+    """rows of a set at most, by its name in train; else the registry's"""
     system: str | None = DEFAULT_SYSTEM
     """the one system prompt, put first where a row has none; null: none"""
     cutoff_tokens: Count = 4096
