@@ -5,7 +5,6 @@ They are worded by the same phrases as all others, so that no phrase gives the a
 
 from __future__ import annotations
 
-from collections import defaultdict
 from dataclasses import dataclass, replace
 from random import Random
 
@@ -13,8 +12,7 @@ from vgpt2.datagen import answers, english
 from vgpt2.datagen.fakes import fake_column, fake_object
 from vgpt2.datagen.plan import ColumnRef
 from vgpt2.datagen.queries.asks import Ask
-from vgpt2.datagen.queries.compose import Draft
-from vgpt2.datagen.queries.lexicon import Lexicon
+from vgpt2.datagen.queries.lexicon import Lexicon, Table
 from vgpt2.datagen.queries.wording import Words
 from vgpt2.datagen.questions import Subject
 
@@ -90,44 +88,67 @@ def _not_shown(ask: Ask, words: Words, table: str) -> Abstention | None:
     return Abstention(words, answers.nothing_shown(words.of_other(ref)), hidden=(table,))
 
 
-def unclear(lexicon: Lexicon, rng: Random) -> tuple[Ask, Abstention] | None:
-    """A list question in which one word stands for two or three columns of its object, or for two or three objects."""
-    return (_unclear_column if rng.random() < 0.6 else _unclear_table)(lexicon, rng)
+def unclear(ask: Ask, words: Words) -> Abstention | None:
+    """A column called by a word that stands for two or three columns of its table, or rows that two or three modules call alike."""
+    words = replace(words, naming="words")
+    if ask.kind == "list" and words.rng.random() < 0.4:
+        return _unclear_table(ask, words)
+    return _unclear_column(ask, words)
 
 
-def _unclear_column(lexicon: Lexicon, rng: Random) -> tuple[Ask, Abstention] | None:
-    table = lexicon.table(rng.choice(lexicon.names))
-    by_head: dict[str, list[str]] = defaultdict(list)
-    for column, forms in table.words.items():
-        by_head[forms[0].rsplit(" ", 1)[-1]].append(column)
-    heads = [(head, columns) for head, columns in by_head.items() if len(columns) in (2, 3) and len(head) > 3 and head != "number"]
-    heads = [(head, columns) for head, columns in heads if all(head not in forms for forms in table.words.values())]
-    if not heads:
+def _unclear_column(ask: Ask, words: Words) -> Abstention | None:
+    found = [(ref, heads) for ref in _replaceable(ask) if len(heads := _same_head(words.lexicon.table(ref.table), ref.column)) in (2, 3)]
+    if not found:
         return None
-    head, columns = rng.choice(heads)
-    draft = Draft(lexicon, table, rng, by_name=False)
-    refs = tuple(table.ref(column) for column in columns)
-    shown = table.in_order((columns[0], *(ref.column for ref in draft.columns(table, rng.randint(0, 2), besides=columns))))
-    ask = Ask("list", table.name, draft.criteria(draft.a_few(3, 5, 1), avoid=refs), shown)
-    words = Words(lexicon, "words", rng, instead={refs[0]: head})
-    return ask, Abstention(words, answers.which(head, [(str(ref), table.words[ref.column][0]) for ref in refs]), also=refs)
+    ref, columns = words.rng.choice(found)
+    table = words.lexicon.table(ref.table)
+    head, refs = _head(table.words[ref.column][0]), tuple(table.ref(column) for column in columns)
+    if any(other in ask.refs for other in refs if other != ref):
+        return None
+    instead = replace(words, instead={ref: head})
+    return Abstention(instead, answers.which(head, [(str(r), table.words[r.column][0]) for r in refs]), also=refs)
 
 
-def _unclear_table(lexicon: Lexicon, rng: Random) -> tuple[Ask, Abstention] | None:
-    """Objects of several modules that are called the same but for their module; asked for by columns that all of them have."""
+def _same_head(table: Table, column: str) -> list[str]:
+    """The columns whose words end like those of `column`; none where the word is a column's own name or counts rows."""
+    if column not in table.words:
+        return []
+    head = _head(table.words[column][0])
+    if len(head) < 4 or head in ("number", "name") or any(head in forms for forms in table.words.values()):
+        return []
+    return [other for other, forms in table.words.items() if _head(forms[0]) == head]
+
+
+def _head(words: str) -> str:
+    return words.rsplit(" ", 1)[-1]
+
+
+def _unclear_table(ask: Ask, words: Words) -> Abstention | None:
+    """Rows called as objects of several modules are, asked for by columns that all of them have; an owner would tell them apart."""
+    lexicon = words.lexicon
+    found = next(((things, names) for things, names in lexicon.namesakes if ask.table in names), None)
+    if found is None or ask.criteria:
+        return None
+    things, names = found
+    called_in = [{form for forms in lexicon.table(name).words.values() for form in forms} for name in names]
+    if any(not lexicon.words(ref) or any(lexicon.words(ref)[0] not in known for known in called_in) for ref in ask.shown):
+        return None
+    plain = replace(words, rows={ask.table: things}, columns={ref: lexicon.words(ref)[0] for ref in ask.shown})
+    called = [(name, english.noun(lexicon.catalogue.objects[name].description) or name) for name in names]
+    also = tuple(lexicon.table(name).ref(column) for name in names for column in lexicon.table(name).key[:1])
+    return Abstention(plain, answers.which(things[0], called), also=also)
+
+
+def namesake_ask(lexicon: Lexicon, rng: Random) -> Ask | None:
+    """A list of columns that all objects of one common name have, without conditions."""
     if not lexicon.namesakes:
         return None
-    things, names = rng.choice(lexicon.namesakes)
+    _, names = rng.choice(lexicon.namesakes)
     table = lexicon.table(names[0])
     others = [{form for forms in lexicon.table(name).words.values() for form in forms} for name in names[1:]]
     common = [column for column, forms in table.words.items() if column != table.owner and all(forms[0] in other for other in others)]
-    if not common:
-        return None
     shown = table.in_order(rng.sample(common, min(len(common), rng.randint(1, 4))))
-    words = Words(lexicon, "words", rng, rows={table.name: things}, columns={ref: table.words[ref.column][0] for ref in shown})
-    called = [(name, english.noun(lexicon.catalogue.objects[name].description) or name) for name in names]
-    also = tuple(lexicon.table(name).ref(column) for name in names[1:] for column in lexicon.table(name).key[:1])
-    return Ask("list", table.name, (), shown), Abstention(words, answers.which(things[0], called), also=also)
+    return Ask("list", table.name, (), shown) if shown else None
 
 
 _TOPICS: tuple[tuple[str, tuple[str, ...]], ...] = (
@@ -151,4 +172,4 @@ def off_topic(rng: Random) -> tuple[str, str, str]:
     number = rng.randrange(len(_TOPICS))
     text, things = _TOPICS[number]
     day = f"{rng.choice(_DAYS)}, {rng.choice(english.MONTHS)} {rng.randint(1, 28)}"
-    return f"off_topic-t{number + 1:02d}", text.format(rng.choice(things), day), _DECLINES[number % len(_DECLINES)]
+    return f"topic_other-t{number + 1:02d}", text.format(rng.choice(things), day), _DECLINES[number % len(_DECLINES)]

@@ -75,7 +75,7 @@ SENTENCES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("And how many would that be?",),
     ),
 }
-NAMELESS = ("owner", "value", "top", "count")  # these take no name that could be absent
+_NAMELESS = ("owner", "value", "top", "count")  # nothing in them could be absent
 _SORTABLE = ("list", "lookup", "lines", "exists", "missing", "days")
 _LISTING = ("list", "lookup", "lines", "top", "days", "exists", "missing", "totals")
 
@@ -90,6 +90,12 @@ class Changed:
 
 
 Change = Callable[[Ask, Draft], "Changed | None"]
+
+
+def template(change: str, *, held_out: bool) -> str:
+    """One id for all sentences of a change; those that take no name say so, as `phrasings.takes_no_name` asks for."""
+    prefix = "topic" if change in _NAMELESS else "follow"
+    return f"{prefix}_{change}-{'h' if held_out else 't'}01"
 
 
 def narrow(ask: Ask, draft: Draft) -> Changed | None:

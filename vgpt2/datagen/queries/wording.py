@@ -85,19 +85,34 @@ class Words:
 
 
 @dataclass(frozen=True)
-class Sentence:
-    """A request with slots, in a style; its id names the kind, the style and the phrase."""
+class Phrase:
+    """What is wanted, said in one way; its template id names the kind, the style and the phrase."""
 
+    kind: str
+    style: str
     template: str
+    text: str
+    is_question: bool
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """A whole request with slots."""
+
     text: str
     style: str
 
 
-def draw_sentence(kind: str, style: str, rng: Random, *, held_out: bool) -> Sentence:
-    direct = QUESTION_STYLES.get(style, ()) if rng.random() < 0.5 else ()
-    number, phrase = rng.choice((questions if direct else noun_phrases)(kind, held_out=held_out))
-    request = rng.choice(direct or REQUESTS[style][held_out]).replace("{}", phrase).replace("for for ", "for ")
-    return Sentence(f"sql_{kind}-{style[:2]}{number}", request, style)
+def draw_phrase(kind: str, style: str, rng: Random, *, held_out: bool) -> Phrase:
+    is_question = style in QUESTION_STYLES and rng.random() < 0.5
+    number, text = rng.choice((questions if is_question else noun_phrases)(kind, held_out=held_out))
+    return Phrase(kind, style, f"sql_{kind}-{style[:2]}{number}", text, is_question)
+
+
+def draw_sentence(phrase: Phrase, rng: Random, *, held_out: bool) -> Sentence:
+    """The phrase in one of its style's requests."""
+    requests = QUESTION_STYLES[phrase.style] if phrase.is_question else REQUESTS[phrase.style][held_out]
+    return Sentence(rng.choice(requests).replace("{}", phrase.text).replace("for for ", "for "), phrase.style)
 
 
 def in_words(ask: Ask, sentence: Sentence, words: Words) -> str:
