@@ -93,7 +93,7 @@ def import_(options: argparse.Namespace) -> int:
     if out.suffix.lower() not in SINGLE_FILES and out.exists() and not (out / "objects.json").exists():
         raise ValueError(f"--out {out}: holds something else than a catalogue; name a new folder, or a file that ends in .yaml or .json")
     given = sources.Options(options.keys, options.foreign_keys, dict(options.field), options.connection_env, options.connection_file)
-    drafts = sources.read_source(options.source, given, lambda paths: tqdm(paths, desc="import", unit="file", mininterval=_interval()))
+    drafts = sources.read_source(options.source, given, lambda paths: tqdm(paths, desc="import", unit="file", leave=False, disable=None))
     catalogue = assemble(drafts, modules=options.modules, infer=options.infer)
     if options.descriptions:
         catalogue = described_by(catalogue, load_catalogue(options.descriptions))
@@ -110,11 +110,6 @@ def _command(options: argparse.Namespace) -> str:
     typed = [Path(argument).name if Path(argument).is_absolute() else Path(argument).as_posix() for argument in arguments]
     typed += ["--modules", options.modules] if options.modules != "none" else []
     return " ".join([*typed, *([] if options.infer else ["--no-inference"])])
-
-
-def _interval() -> float:
-    """Seconds between two states of a progress bar: a log gets a line a minute."""
-    return 0.1 if sys.stderr.isatty() else 60.0
 
 
 def _table(found: Found, catalogue: Catalogue) -> str:

@@ -34,6 +34,8 @@ Contents = tuple[list[Object], list[ForeignKey]]
 
 _OBJECT_FIELDS = ("name", "kind")
 _COLUMN_FIELDS = ("object", "column")
+_WORDS = ("type", "udt", "from", "description")
+_SIZES = ("length", "precision", "scale")
 _KEY_FIELDS = ("from_object", "from_columns", "to_object", "to_columns")
 
 
@@ -48,6 +50,7 @@ def read(path: Path) -> Contents:
 
 def write(path: Path, objects: Sequence[Object], foreign_keys: Sequence[ForeignKey], *, head: str = "") -> None:
     """The catalogue as one file or as a folder, by the name's ending. `head`: lines of comment for YAML."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix.lower() in SINGLE_FILES:
         atomic.write_text(path, _single_text(path, objects, foreign_keys, head))
         return
@@ -166,6 +169,10 @@ def _columns_by_object(path: Path, rows: Iterable[Row]) -> dict[str, tuple[Colum
         get = row.get
         if not isinstance(row["column"], str) or not isinstance(row["object"], str):
             raise CatalogueError(f"{path}: column {row['column']!r} of {row['object']!r}: a name is text; write it in quotes")
+        if any(not isinstance(get(word) or "", str) for word in _WORDS):
+            raise CatalogueError(f"{path}: column '{row['column']}' of '{row['object']}': {', '.join(_WORDS)} are texts")
+        if any(get(size) is not None and type(get(size)) is not int for size in _SIZES):
+            raise CatalogueError(f"{path}: column '{row['column']}' of '{row['object']}': length, precision and scale are whole numbers")
         facts = (
             intern(row["column"]),
             get("type"),
@@ -198,11 +205,11 @@ def _object(row: Mapping[str, Any], columns: tuple[Column, ...], path: Path) -> 
         schema=row.get("schema") or "dbo",
         module=row.get("module"),
         base_table=row.get("base_table"),
-        primary_key=_interned(row.get("primary_key")),
-        business_key=_interned(row.get("business_key")),
-        unique_keys=tuple(_interned(key) for key in row.get("unique_keys") or ()),
-        depends_on=_interned(row.get("depends_on")),
-        exposed_by=_interned(row.get("exposed_by")),
+        primary_key=_names(path, row, "primary_key"),
+        business_key=_names(path, row, "business_key"),
+        unique_keys=tuple(_names(path, {"name": name, "unique_keys": key}, "unique_keys") for key in row.get("unique_keys") or ()),
+        depends_on=_names(path, row, "depends_on"),
+        exposed_by=_names(path, row, "exposed_by"),
         row_filter=bool(row.get("row_filter")),
         description=row.get("description"),
     )
@@ -212,17 +219,24 @@ def _foreign_keys(path: Path, rows: Iterable[Row], known: set[str]) -> list[Fore
     """Keys between known objects; one that leaves the catalogue is no use for joins and is left out."""
     keys = []
     for number, row in enumerate(rows, 1):
-        child, child_columns, parent, parent_columns = (row[name] for name in _KEY_FIELDS)
+        child, parent = row["from_object"], row["to_object"]
+        child_columns, parent_columns = _names(path, row, "from_columns"), _names(path, row, "to_columns")
         if len(child_columns) != len(parent_columns):
             raise CatalogueError(f"{path}: row {number}: {len(child_columns)} columns against {len(parent_columns)}; they must be as many")
         if child in known and parent in known:
             source = row.get("source") or "constraint"
-            keys.append(ForeignKey(child, _interned(child_columns), parent, _interned(parent_columns), source))
+            keys.append(ForeignKey(child, child_columns, parent, parent_columns, source))
     return keys
 
 
-def _interned(names: Iterable[str] | None) -> tuple[str, ...]:
-    return tuple(map(intern, names or ()))
+def _names(path: Path, row: Mapping[str, Any], field: str) -> tuple[str, ...]:
+    """The names in a field of a row; equal names become one value."""
+    names = row.get(field) or ()
+    if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
+        raise CatalogueError(
+            f"{path}: '{row.get('name') or row.get('from_object')}': {field} is {str(names)[:40]!r}; it must be a list of names"
+        )
+    return tuple(map(intern, names))
 
 
 def _single_text(path: Path, objects: Sequence[Object], foreign_keys: Sequence[ForeignKey], head: str) -> str:

@@ -19,18 +19,22 @@ _UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 def scripts(folder: Path) -> Iterator[Path | Unread]:
     """Scripts below the folder in the order of their names. Links are not followed: they may lead out of the folder."""
-    for root, folders, names in os.walk(folder, onerror=_raise):
+    closed: list[OSError] = []
+    for root, folders, names in os.walk(folder, onerror=closed.append):
         folders.sort()
         for name in [*folders, *sorted(names)]:
             path = Path(root, name)
             if atomic.is_link(path):
-                yield Unread(str(path), "is a link, and links are not followed; put the file itself into the folder")
+                yield Unread(place_in(folder, path), "is a link, and links are not followed; put the file itself into the folder")
             elif name not in folders and path.suffix.lower() in SCRIPT_ENDINGS:
                 yield path
+    for error in closed:
+        yield Unread(place_in(folder, Path(error.filename)), f"this folder cannot be read: {error.strerror}")
 
 
-def _raise(error: OSError) -> None:
-    raise error
+def place_in(folder: Path, path: Path) -> str:
+    """A path as reports name it: from the folder that was asked for."""
+    return path.relative_to(folder).as_posix()
 
 
 def read_text(path: Path, limit: int = MAX_SCRIPT_BYTES) -> str:

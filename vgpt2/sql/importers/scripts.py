@@ -11,7 +11,7 @@ from pathlib import Path
 
 from vgpt2.sql.importers import calls, comments, foreign
 from vgpt2.sql.importers.drafts import Draft, Drafts, Key, Progress, Reference, Unread
-from vgpt2.sql.importers.files import MAX_FILES, SCRIPT_ENDINGS, read_text, scripts
+from vgpt2.sql.importers.files import MAX_FILES, SCRIPT_ENDINGS, place_in, read_text, scripts
 from vgpt2.sql.importers.types import UserType, column_of, facts_of
 from vgpt2.sql.lexer import END, GO, QUOTED, WORD, Places, batches
 from vgpt2.sql.parser import ddl, lenient_stream
@@ -44,10 +44,10 @@ def read_folder(folder: Path, progress: Progress = list) -> Drafts:
         try:
             text = read_text(path)
         except (ValueError, OSError) as error:
-            statements.unread.append(Unread(str(path), str(error).removeprefix(f"{path}: ")))
+            statements.unread.append(Unread(place_in(folder, path), str(error).removeprefix(f"{path}: ")))
             continue
         statements.n_files += 1
-        statements.read(text, path.relative_to(folder).as_posix())
+        statements.read(text, place_in(folder, path))
     return statements.drafts()
 
 
@@ -69,6 +69,10 @@ class Source:
     @cached_property
     def places(self) -> Places:
         return Places(self.text)
+
+    @cached_property
+    def comments(self) -> comments.Comments:
+        return comments.by_line(self.text)
 
     def line(self, pos: int) -> int:
         return self.places(pos)[0]
@@ -170,7 +174,7 @@ class Statements:
         else:
             self._tables[node.name.last] = (node, place)
             if self._is_plain:
-                comments.describe(node, comments.by_line(source.text), lambda pos: source.line(start + pos))
+                comments.describe(node, source.comments, lambda pos: source.line(start + pos))
 
     def _view(self, s: Stream, source: Source, start: int) -> None:
         """A view, kept without its query where that cannot be read: its name is still real. ALTER VIEW replaces what was there."""
@@ -185,7 +189,7 @@ class Statements:
         except ParseError as error:
             self.unread.append(Unread(source.place(start + error.pos), error.message))
             s.depth = 0
-        about = comments.above(comments.by_line(source.text), source.line(start + first.pos)) if self._is_plain else None
+        about = comments.above(source.comments, source.line(start + first.pos)) if self._is_plain else None
         kept = node if isinstance(node, st.ViewDefinition) else None
         if first.key == "CREATE" and name.last in self._views:
             before = self._views[name.last][2]

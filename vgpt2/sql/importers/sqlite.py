@@ -9,7 +9,6 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from vgpt2.sql.importers.drafts import Draft, Drafts, Key, Reference, Unread
 from vgpt2.sql.importers.scripts import Statements
@@ -26,8 +25,9 @@ _MAX_STEPS = 50_000_000  # of SQLite's machine: a schema takes thousands
 
 def read_database(path: Path) -> Drafts:
     """Drafts of a database file. Raises ValueError for a file that SQLite cannot read."""
-    connection = sqlite3.connect(f"file:{quote(str(path.resolve()))}?mode=ro", uri=True)
+    connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
     try:
+        connection.text_factory = lambda data: data.decode("utf-8", errors="replace")
         connection.set_progress_handler(lambda: 1, _MAX_STEPS)
         connection.execute("PRAGMA trusted_schema = OFF")
         return _drafts(connection, path)

@@ -66,10 +66,10 @@ def _resolved(view: Draft, catalogue: Catalogue, unread: list[Unread]) -> Object
     b = Binding(catalogue)
     try:
         result = bind_query(b, view.definition.query, None, {}, nested=True)
+        outputs = _Lineage(b).outputs_of(result)
     except (TooMuchWork, RecursionError):
         unread.append(Unread(view.place, f"view '{view.name}' is too large to follow; its columns are left out"))
         return o
-    outputs = _Lineage(b).outputs_of(result)
     names = view.definition.columns or result.rowset.outputs
     if not view.columns:
         _report(view, b.problems, result, names, unread)
@@ -103,6 +103,7 @@ class _Lineage:
     def __init__(self, b: Binding) -> None:
         self._b = b
         self._done: dict[int, list[Column]] = {}
+        self._queries: dict[int, dict[str, Column]] = {}
 
     def outputs_of(self, result: Result) -> list[Column]:
         """The columns of a query, branch by branch: a column that differs between branches keeps what they have in common."""
@@ -148,6 +149,14 @@ class _Lineage:
             return replace(column, udt=None, source=None, description=None, nullable=call.key != "ISNULL", identity=False)
         return Column("")
 
+    def _of_query(self, source: Source) -> dict[str, Column]:
+        """The columns of a derived table or CTE by the names that it gives them."""
+        if id(source) not in self._queries:
+            outputs = self.outputs_of(Result(source.rowset, source.selects))
+            named = zip(source.rowset.outputs, outputs)
+            self._queries[id(source)] = {name: replace(column, name=name) for name, column in named if name is not None}
+        return self._queries[id(source)]
+
     def _of_source(self, source: Source, name: str, weak: set[Source]) -> Column:
         """A column of a table, of a view, or of the query behind a derived table or CTE."""
         column = Column(name)
@@ -156,9 +165,7 @@ class _Lineage:
             if found is not None:
                 column = replace(found, source=_origin(source.object, found))
         elif source.selects and name in source.rowset.outputs:
-            position = list(source.rowset.outputs).index(name)
-            outputs = self.outputs_of(Result(source.rowset, source.selects))
-            column = replace(outputs[position], name=name) if position < len(outputs) else column
+            column = self._of_query(source).get(name, column)
         return replace(column, nullable=True, identity=False) if source in weak else column
 
 

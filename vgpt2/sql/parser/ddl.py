@@ -79,7 +79,7 @@ def alter_table(s: Stream, path: Name) -> Statement:
 
 
 def index(s: Stream) -> Statement:
-    """index := UNIQUE [CLUSTERED|NONCLUSTERED] INDEX [name] ON name ( column {, column} ) ...; one with WHERE is no key of the table"""
+    """index := UNIQUE [CLUSTERED|NONCLUSTERED] INDEX [name] ON name ( column {, column} ) ...; one with WHERE is no key"""
     first = s.expect("UNIQUE")
     is_clustered = tables.clustering(s)
     s.expect("INDEX")
@@ -100,7 +100,7 @@ def index(s: Stream) -> Statement:
             s.skip_parentheses()
         else:
             s.take()
-    return Opaque(first.pos) if is_partial else IndexDefinition(first.pos, path, key)
+    return Opaque(first.pos) if is_partial or not key.columns else IndexDefinition(first.pos, path, key)
 
 
 def type_(s: Stream, first: Token) -> Statement:

@@ -341,7 +341,7 @@ def name(s: Stream) -> Name:
 def _reserved_part(s: Stream) -> bool:
     """Fails at a reserved word behind a dot, which needs brackets."""
     word = s.peek()
-    if word.kind is WORD and word.key not in ("IDENTITYCOL", "ROWGUIDCOL"):
+    if word.kind is WORD and word.key not in ("IDENTITYCOL", "ROWGUIDCOL") and not s.lenient:
         s.fail(f"'{word.text}' is a reserved word; write [{word.text}]", word)
     return word.kind is WORD
 

@@ -99,17 +99,20 @@ def column_name(s: Stream) -> Token:
 
 
 def key_columns(s: Stream) -> list[str]:
-    """key_columns := ( name [( length )] [ASC|DESC] {, ...} )"""
+    """key_columns := ( name [( length )] [ASC|DESC] {, ...} ); none where one of them is an expression, which no column stands for"""
     s.expect("(")
     names = []
+    is_plain = True
     while True:
-        names.append(column_name(s).name)
+        is_plain &= _at_column(s) and not (s.peek().key == "(" and s.peek(2).kind is not NUMBER)
+        if _at_column(s):
+            names.append(s.take().name)
         while not s.at(",", ")"):
             _pass_over(s)
         if not s.accept(","):
             break
     s.expect(")")
-    return names
+    return names if is_plain else []
 
 
 def clustering(s: Stream) -> bool | None:
@@ -119,7 +122,7 @@ def clustering(s: Stream) -> bool | None:
 
 
 def _at_column(s: Stream) -> bool:
-    return s.tok.kind is QUOTED or (s.lenient and s.tok.kind is WORD)
+    return s.at_name() or (s.lenient and s.tok.kind is WORD)
 
 
 def _at_constraint(s: Stream) -> bool:
@@ -157,8 +160,8 @@ def _listed_key(s: Stream, table: TableDefinition, first: Token, kind: str) -> N
     is_clustered = clustering(s)
     while s.lenient and not s.at("(", ",", ")", ";") and s.tok.kind not in (END, GO, BROKEN):  # an index name, USING BTREE
         s.take()
-    if s.at("("):
-        table.keys.append(KeyDefinition(first.pos, kind, key_columns(s), is_clustered))
+    if s.at("(") and (columns := key_columns(s)):
+        table.keys.append(KeyDefinition(first.pos, kind, columns, is_clustered))
 
 
 def _references(s: Stream, table: TableDefinition, first: Token, columns: list[str]) -> None:
@@ -185,7 +188,7 @@ def column_type(s: Stream) -> TypeName | None:
     first = s.tok
     words: list[str] = []
     arguments: list[str] = []
-    while s.tok.kind in (WORD, QUOTED) and s.tok.key not in _OPTIONS:
+    while s.tok.kind in (WORD, QUOTED) and s.tok.key not in _OPTIONS and not (words and s.at_words("CHARACTER", "SET")):
         if s.tok.text == "[]" or s.peek().key == ".":  # an array, or the schema of a type
             s.take()
             s.accept(".")
