@@ -10,7 +10,7 @@ from statistics import median
 
 from vgpt2.datagen.facts import Facts, Failure
 from vgpt2.datagen.faults import ACCEPTS_FAKE, REFUSES_REAL
-from vgpt2.datagen.phrasings import EXISTENCE_KINDS
+from vgpt2.datagen.phrasings import asks_existence, takes_no_name
 from vgpt2.datagen.similarity import earlier_twins
 
 NEAR = 0.9  # share of common runs of words from which two cases are near duplicates
@@ -47,7 +47,7 @@ def balances(cases: Sequence[Facts]) -> list[Balance]:
     for case in cases:
         if case.template:
             groups[case.template].append(case)
-    return [Balance(name, len(rows), sum(c.asks_absent for c in rows), _asks_existence(name)) for name, rows in sorted(groups.items())]
+    return [Balance(name, len(rows), sum(c.asks_absent for c in rows), asks_existence(name)) for name, rows in sorted(groups.items())]
 
 
 def existence_balance(cases: Sequence[Facts]) -> Outcome:
@@ -58,8 +58,9 @@ def existence_balance(cases: Sequence[Facts]) -> Outcome:
 
 
 def absent_share(cases: Sequence[Facts]) -> Outcome:
-    """5-20 % of an SFT set's other questions ask for something absent: of each kind, and of each template with five rows or more."""
-    templates = [balance for balance in balances([c for c in cases if c.stage == "sft"]) if not balance.asks_existence]
+    """5-20 % of an SFT set's other questions that take a name ask for something absent: of a kind, and of a template with five rows."""
+    of_sft = balances([case for case in cases if case.stage == "sft"])
+    templates = [balance for balance in of_sft if not balance.asks_existence and not takes_no_name(balance.template)]
     kinds: dict[str, list[Balance]] = defaultdict(list)
     for balance in templates:
         kinds[balance.template.rpartition("-")[0]].append(balance)
@@ -167,10 +168,6 @@ RULES: dict[str, Rule] = {
 
 def _of_set(says: str) -> Failure:
     return Failure("", says)
-
-
-def _asks_existence(template: str) -> bool:
-    return template.startswith(EXISTENCE_KINDS)
 
 
 def _some_absent(balance: Balance) -> bool:

@@ -233,4 +233,14 @@ COLUMN_LISTS = (
 TRAINING = {kind: _numbered(kind, "t", sentences) for kind, sentences in _TRAINING.items()}
 HELD_OUT = {kind: _numbered(kind, "h", sentences) for kind, sentences in _HELD_OUT.items()}
 BY_ID = {template.id: template for table in (TRAINING, HELD_OUT) for templates in table.values() for template in templates}
-EXISTENCE_KINDS = ("exists_memory", "exists_list", "has_column")  # they ask whether a name is real: half the names must not be
+EXISTENCE_KINDS = ("exists_memory", "exists_list", "has_column")  # of this module's sentences, those that ask whether a name is real
+
+
+def asks_existence(template: str) -> bool:
+    """Whether a kind or a template of it hangs on a name being real: half of its names must not be."""
+    return template.startswith(("exists_", "has_column"))
+
+
+def takes_no_name(template: str) -> bool:
+    """Whether a kind or a template of it asks in words alone, so that no name in it could be unreal."""
+    return template.startswith("topic_")

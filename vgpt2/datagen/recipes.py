@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from vgpt2.datagen.drafts import JOIN, ONE_TABLE
 from vgpt2.datagen.names import Names
-from vgpt2.datagen.phrasings import EXISTENCE_KINDS, HELD_OUT, TRAINING, Template
+from vgpt2.datagen.phrasings import EXISTENCE_KINDS, HELD_OUT, TRAINING, Template, asks_existence
 from vgpt2.datagen.questions import Chat, ChatMaker, Question, Slot, columns_chat, list_chat, memory_chat
 from vgpt2.datagen.schema_questions import schema_chat
 from vgpt2.datagen.sides import Side
@@ -165,13 +165,13 @@ def draw(side: Side, room: Room, groups: Sequence[Sequence[Slot]], *, purpose: s
 
 def evened(chats: Sequence[Chat]) -> list[Chat]:
     """The chats without the last questions of a template that asks whether a name is real, where one half has more of them."""
-    counts = Counter((q.template, q.subject.is_real) for chat in chats for q in chat if q.subject and q.kind in EXISTENCE_KINDS)
+    counts = Counter((q.template, q.subject.is_real) for chat in chats for q in chat if q.subject and asks_existence(q.kind))
     surplus = {(template, real): n - counts[template, not real] for (template, real), n in counts.items()}
     kept = []
     for chat in reversed(chats):
         rest = []
         for q in chat:
-            key = (q.template, q.subject.is_real) if q.subject and q.kind in EXISTENCE_KINDS else None
+            key = (q.template, q.subject.is_real) if q.subject and asks_existence(q.kind) else None
             if key and surplus[key] > 0:
                 surplus[key] -= 1
             else:

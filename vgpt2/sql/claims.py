@@ -92,7 +92,7 @@ _VERB_OF_BEING = (
 )
 _WEAK_PLACES = (
     re.compile(rf"\b{NOUN} {NAMED} ({_NAME})"),
-    re.compile(r"\b(?:table|view|column|object|field)s? ([A-Z][\w.]*)"),
+    re.compile(r"\b(?:table|view|column|object|field)s? ([A-Z]\w*(?:\.\w+)*)"),
     re.compile(r"(?:^\W*|\b(?:the|no|an?|any|real|such|for|and|or|use|Yes,|No,) )([A-Z]\w*)(?= (?:table|view|column|object|field)s?\b)"),
     re.compile(rf"^\W*(?:(?:yes|no|sorry|unfortunately|actually|correct|indeed)[,.:!]?\s+)?({_NAME})(?= {_VERB_OF_BEING})", re.IGNORECASE),
     re.compile(r"\b(?:exists?|existing|named|called) ([A-Z][a-z]\w*)"),

@@ -21,4 +21,4 @@ CATEGORIES: dict[str, tuple[Kind, ...]] = {
     "reports": reports.KINDS,
     "documents": documents.DOCUMENT_KINDS,
 }
-MAKERS: dict[str, Maker] = {category: partial(make_chats, kinds) for category, kinds in CATEGORIES.items()}
+MAKERS: dict[str, Maker] = {category: partial(make_chats, category, kinds) for category, kinds in CATEGORIES.items()}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any, Literal
 
@@ -41,6 +41,7 @@ class Drawn:
     expect: dict[str, Any] = field(default_factory=dict)
     about: Object | None = None  # the object that a follow-up may go on asking about
     absent: bool = False  # data of which the object holds nothing is asked for
+    source: str = "catalogue"  # label of the documents it comes from
 
 
 Draw = Callable[[Stock, World, bool, Random], Drawn | None]  # the flag: whether the names in it shall be real
@@ -58,8 +59,8 @@ class Kind:
     of_object: OfObject | None = None  # the answer about an object, for follow-up turns
 
 
-def make_chats(kinds: tuple[Kind, ...], world: World, n: int, seed: str) -> list[Chat]:
-    """A category's maker, its kinds given: about `n` questions as chats in a seeded order, no prompt twice; see `world.Maker`."""
+def make_chats(category: str, kinds: tuple[Kind, ...], world: World, n: int, seed: str) -> list[Chat]:
+    """A category's maker, given its kinds: about `n` questions as chats in a seeded order, no prompt twice; see `world.Maker`."""
     stock, seen, asked = stock_of(world.side), set[str](), list[Asked]()
     active, missing = list(kinds), n - round(n * FOLLOWED_SHARE / (1 + FOLLOWED_SHARE))
     for number in range(_ROUNDS):
@@ -72,7 +73,8 @@ def make_chats(kinds: tuple[Kind, ...], world: World, n: int, seed: str) -> list
             break
     asked = trimmed(asked)
     Random(f"{seed}/order").shuffle(asked)
-    return _with_follow_ups(kinds, stock, asked, Random(f"{seed}/follow-ups"))
+    chats = _with_follow_ups(kinds, stock, asked, Random(f"{seed}/follow-ups"))
+    return [[replace(question, category=category) for question in chat] for chat in chats]
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,11 @@ class Asked:
     asks: Asks
     about: Object | None
     is_absent: bool  # an unreal name, or data that nothing holds
+
+    @property
+    def groups(self) -> tuple[str, str]:
+        """Its sentence and its kind, of each of which a share asks for something absent."""
+        return self.question.template, self.question.kind
 
     @property
     def goes_on(self) -> bool:
@@ -153,22 +160,23 @@ def _ask(kind: Kind, template: Template, real: bool, stock: Stock, world: World,
         answer = drawn.answer(Random(ask))
         if answer is not None:
             seen.add(masked(ask))
-            question = Question(kind.name, template.id, "", ask, answer, drawn.objects, drawn.expect, subject=drawn.subject)
+            question = Question(
+                kind.name, template.id, "", ask, answer, drawn.objects, drawn.expect, subject=drawn.subject, source=drawn.source
+            )
             return Asked(question, kind.asks, drawn.about, drawn.absent or (drawn.subject is not None and not drawn.subject.is_real))
     return None
 
 
 def trimmed(asked: Iterable[Asked]) -> list[Asked]:
-    """The questions without those about absent things that are more than a sixth of a sentence's, where real ones ran out."""
+    """The questions without those about absent things that are more than a sixth of a sentence's or a kind's, where real ones ran out."""
     asked = list(asked)
-    real = Counter(one.question.template for one in asked if one.asks == "name" and not one.is_absent)
+    real = Counter(group for one in asked if one.asks == "name" and not one.is_absent for group in one.groups)
     kept, absent = [], Counter[str]()
     for one in asked:
-        template = one.question.template
         if one.asks == "name" and one.is_absent:
-            absent[template] += 1
-            if absent[template] > max(1, real[template] // 5):
+            if any(absent[group] + 1 > max(1, real[group] // 5) for group in one.groups):
                 continue
+            absent.update(one.groups)
         kept.append(one)
     return kept
 

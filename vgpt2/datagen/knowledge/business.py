@@ -86,7 +86,7 @@ def draw_topic(stock: Stock, world: World, real: bool, rng: Random) -> Drawn | N
         return words.choice(
             (
                 f"Which do you mean: {choice}?",
-                f"Several objects hold {topic}. Do you want {choice}?",
+                f"There is more than one source for that. Do you want {choice}?",
                 f"That can be more than one thing. Do you mean {choice}?",
             )
         )

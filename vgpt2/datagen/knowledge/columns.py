@@ -90,7 +90,7 @@ def nullable(stock: Stock, o: Object, c: Column, rng: Random) -> str | None:
 def draw_sort(stock: Stock, world: World, real: bool, rng: Random) -> Drawn | None:
     """Columns of an object by the sort of their type, or flags, or key."""
     table = rng.choice(stock.objects)
-    sort = rng.choice((*_SORTS, "yes/no"))
+    sort = rng.choice((*_SORTS, "flag"))
     if not real:
         return unreal_object(stock, table, {"table": "", "sort": sort}, rng)
     columns = [c.name for c in plain_columns(table) if is_of_sort(c, sort)]
@@ -109,9 +109,9 @@ def draw_sort(stock: Stock, world: World, real: bool, rng: Random) -> Drawn | No
 
 
 def is_of_sort(c: Column, sort: str) -> bool:
-    """Whether the column's type is of the sort; one character that is Y for something is yes/no, and no text."""
+    """Whether the column's type is of the sort; one character that is Y for something is a flag, and no text."""
     flag = english.flag_clause(c.description) is not None or c.udt == "bYN"
-    return flag if sort == "yes/no" else c.type in _SORTS[sort] and not flag
+    return flag if sort == "flag" else c.type in _SORTS[sort] and not flag
 
 
 def draw_holders(stock: Stock, world: World, real: bool, rng: Random) -> Drawn | None:
@@ -143,10 +143,11 @@ def _nobody_has(stock: Stock, table: Object, column: Column, rng: Random) -> Dra
     near = stock.nearest_column(name)
     if near is None:
         return None
-    places = shown(stock.holders[near], 3)
+    first, *others = stock.holders[near]
+    also = f", also in {shown(others, 2)}" if others else ""
     forms = (
-        f"No table has a column {name}. The nearest real column name is {near}, in {places}.",
-        f"{name} does not exist. Use {near}, a column of {places}.",
+        f"{name} does not exist in any table. The nearest real column is {first}.{near}{also}.",
+        f"{name} does not exist. Use {first}.{near}{also}.",
     )
     subject = Subject(name, False, near)
     return Drawn({"column": name}, stock.holders[near][:3], lambda words: words.choice(forms), subject, {"name": name, "exists": False})

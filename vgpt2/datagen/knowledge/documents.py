@@ -72,7 +72,11 @@ def _page_kind(name: str, share: float, forms: Forms) -> Kind:
         if not real:
             return unreal_object(stock, stock.by_name[d.name], {"table": ""}, rng)
         said = forms(stock, d)
-        return Drawn({"table": d.name}, (d.name,), lambda words: words.choice(said), about=stock.by_name[d.name]) if said else None
+        return (
+            Drawn({"table": d.name}, (d.name,), lambda words: words.choice(said), about=stock.by_name[d.name], source=d.source)
+            if said
+            else None
+        )
 
     return Kind(name, share, draw)
 
@@ -87,7 +91,7 @@ def _named_kind(name: str, share: float, kind: DocumentKind, forms: Forms) -> Ki
         if not real:
             return _unreal(world, kind, d, {}, rng)
         said = forms(stock, d)
-        return Drawn({kind: d.name}, d.objects, lambda words: words.choice(said)) if said else None
+        return Drawn({kind: d.name}, d.objects, lambda words: words.choice(said), source=d.source) if said else None
 
     return Kind(name, share, draw)
 
@@ -96,7 +100,7 @@ def _report_kind(name: str, share: float, forms: Forms) -> Kind:
     def draw(stock: Stock, world: World, real: bool, rng: Random) -> Drawn | None:
         d = _one(world, stock, "report", rng)
         said = forms(stock, d) if d else None
-        return Drawn({"report": d.name}, d.objects, lambda words: words.choice(said)) if d and said else None
+        return Drawn({"report": d.name}, d.objects, lambda words: words.choice(said), source=d.source) if d and said else None
 
     return Kind(name, share, draw, asks="topic")
 
@@ -111,7 +115,7 @@ def draw_field(stock: Stock, world: World, real: bool, rng: Random) -> Drawn | N
         return _unreal(world, "form", d, {"field": label}, rng)
     name = f"{d.objects[0]}.{column}"
     forms = (f"That is {name}.", f"The field fills {name}.")
-    return Drawn({"form": d.name, "field": label}, d.objects, lambda words: words.choice(forms), expect={"column": name})
+    return Drawn({"form": d.name, "field": label}, d.objects, lambda words: words.choice(forms), expect={"column": name}, source=d.source)
 
 
 def _one(world: World, stock: Stock, kind: DocumentKind, rng: Random) -> Document | None:
@@ -132,7 +136,9 @@ def _unreal(world: World, kind: DocumentKind, d: Document, words: dict[str, str]
         return None
     subject = Subject(fake, False, d.name)
     forms = (f"{fake} does not exist. The nearest real name is {d.name}.", verdict(fake, real=False, nearest=d.name))
-    return Drawn({kind: fake, **words}, d.objects, lambda seeded: seeded.choice(forms), subject, {"name": fake, "exists": False})
+    return Drawn(
+        {kind: fake, **words}, d.objects, lambda seeded: seeded.choice(forms), subject, {"name": fake, "exists": False}, source=d.source
+    )
 
 
 DOCUMENT_KINDS = (

@@ -72,7 +72,7 @@ def draw_case(stock: Stock, world: World, real: bool, rng: Random) -> Drawn | No
     else:
         forms = [
             f"{name} does not exist: names are case-sensitive. Use {table.name}.",
-            f"There is no {name}; the right spelling is {table.name}.",
+            f"{name} does not exist in this case. The right spelling is {table.name}.",
             verdict(name, real=False, nearest=table.name, about="another case"),
         ]
     expect = {"name": name, "exists": real}
@@ -128,7 +128,7 @@ def draw_join_review(stock: Stock, world: World, real: bool, rng: Random) -> Dra
     company = lost in (stock.by_name[key.from_object].company_column, stock.by_name[key.to_object].company_column)
     missing = f"{key.from_object}.{key.from_columns[dropped]} = {key.to_object}.{key.to_columns[dropped]}"
     why = "rows of other companies would match" if company else "rows of other keys would match"
-    forms = (f"No, {missing} is missing, so {why}. Corrected:", f"The join is on part of the key only: add {missing}. Corrected:")
+    forms = (f"The join leaves out {missing}, so {why}. Corrected:", f"The join is on part of the key only: add {missing}. Corrected:")
     wrong = render_sql(replace(query, joins=(partial,)))
     return Drawn({"sql": fenced(wrong)}, names, lambda words: f"{words.choice(forms)}\n{fenced(clean)}")
 

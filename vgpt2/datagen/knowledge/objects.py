@@ -66,7 +66,7 @@ def of_aspect(o: Object, aspect: str) -> list[Column]:
         "key columns": lambda c: c.name in o.business_key,
         "date columns": lambda c: is_of_sort(c, "date"),
         "amounts and quantities": lambda c: is_of_sort(c, "numeric"),
-        "yes/no flags": lambda c: is_of_sort(c, "yes/no"),
+        "yes/no flags": lambda c: is_of_sort(c, "flag"),
         "group columns": lambda c: c.name in o.group_columns,
         "company columns": lambda c: c.udt == "bCompany" or c.name == o.company_column,
         "codes and numbers": lambda c: (

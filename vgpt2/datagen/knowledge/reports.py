@@ -23,7 +23,7 @@ def draw_detail(stock: Stock, world: World, real: bool, rng: Random) -> Drawn | 
     key = [name for name in table.business_key if english.is_plain(name)]
     if len(others) < 3 or not key or len(key) < len(table.business_key):
         return None
-    columns = rng.sample(others, rng.randint(2, 4))
+    columns = rng.sample(others, rng.randint(2, min(4, len(others))))
     filters = owner_filters(table, rng)
     words = {"table": table.name, "columns": english.listing(columns), "owner": _owner(filters)}
     if not real:

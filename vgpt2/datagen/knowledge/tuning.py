@@ -8,7 +8,6 @@ from random import Random
 
 from vgpt2.datagen import english
 from vgpt2.datagen.answers import fenced
-from vgpt2.datagen.drafts import draft_join
 from vgpt2.datagen.fakes import fake_object
 from vgpt2.datagen.knowledge.asking import Drawn, Kind
 from vgpt2.datagen.knowledge.objects import first_query, owner_filters
@@ -18,7 +17,7 @@ from vgpt2.datagen.knowledge.workflows import dates
 from vgpt2.datagen.plan import ColumnRef, Exists, Filter, Output, Query, Source, render_sql
 from vgpt2.datagen.questions import Subject
 from vgpt2.datagen.world import World
-from vgpt2.sql.schema import Object
+from vgpt2.sql.schema import ForeignKey, Object
 
 Advised = tuple[str, str, Query]  # (SQL as it was, advice, the better query)
 
@@ -70,15 +69,10 @@ def no_hint(stock: Stock, o: Object, rng: Random) -> Advised | None:
 
 def join_for_test(stock: Stock, o: Object, rng: Random) -> Advised | None:
     """A join that only tests whether there are lines, and DISTINCT to mend what it repeats: EXISTS says it at once."""
-    keys = [key for key in stock.memory.joinable_keys if key.to_object == o.name and key.from_object in stock.by_name]
-    query = first_query(o, rng, extra=1)
-    if not keys or query is None:
+    query, key = first_query(o, rng, extra=1), _line_key(stock, o, rng)
+    if query is None or key is None:
         return None
-    key = rng.choice(keys)
-    draft = draft_join(stock.memory, key, rng)
     child = stock.by_name[key.from_object]
-    if draft is None or draft.query is None or (o.company_column and not query.filters):
-        return None
     on = tuple((ColumnRef(child.name, c), ColumnRef(o.name, p)) for c, p in key.pairs)
     better = replace(query, exists=(Exists(Query(Source(child.name), (Output(on[0][0]),)), on),))
     lines = render_sql(query).split("\n")
@@ -88,9 +82,16 @@ def join_for_test(stock: Stock, o: Object, rng: Random) -> Advised | None:
     )
     return (
         slow,
-        f"Nothing of {child.name} is shown, so test with exists: the join repeats {o.name}, and the distinct only hides that.",
+        f"{child.name} only serves as a test here: say so with exists. The join repeats {o.name}, and the distinct hides that.",
         better,
     )
+
+
+def _line_key(stock: Stock, o: Object, rng: Random) -> ForeignKey | None:
+    """A key from other rows to the object that settles their company too."""
+    keys = [key for key in stock.memory.joinable_keys if key.to_object == o.name and key.from_object in stock.by_name]
+    owned = [key for key in keys if stock.by_name[key.from_object].company_column in (None, *key.from_columns)]
+    return rng.choice(owned) if owned else None
 
 
 def leading_wildcard(stock: Stock, o: Object, rng: Random) -> Advised | None:
@@ -120,7 +121,7 @@ _PRACTICES: dict[str, tuple[str, ...]] = {
     "read tables without NOLOCK": ("No. Every table is read WITH (NOLOCK), so that reports and entry do not wait for each other.",),
     "use distinct to remove repeated rows": ("No. Find the join that repeats them; test with exists, or total the lines before the join.",),
     "use a list of keys from a sub-query instead of exists": (
-        "Prefer exists: it stops at the first match, and is safe when the list holds nulls.",
+        "Use exists: it stops at the first match, and is safe when the list holds nulls.",
     ),
     "begin a search pattern with a wildcard": ("Avoid it: such a pattern reads every row. Anchor the beginning where you can.",),
     "sort rows that nobody reads in order": ("No. Sort only the final list; sorting inside sub-queries costs time and promises nothing.",),

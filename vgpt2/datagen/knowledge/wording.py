@@ -81,7 +81,7 @@ def accept_column(o: Object, c: Column, rng: Random) -> str:
     return rng.choice(
         (
             answers.verdict(name, real=True, nearest=name),
-            f"Yes, {o.name} has the column {c.name}{typed}.",
+            f"Yes, {name} exists{typed}.",
             f"{name} exists{': ' + said if said else ''}.",
         )
     )
@@ -98,8 +98,8 @@ def refuse_column(stock: Stock, o: Object, name: str, rng: Random) -> str | None
         (
             answers.verdict(f"{o.name}.{name}", real=False, nearest=real),
             f"{o.name}.{name} does not exist. The nearest real column is {real}{f' ({said})' if said else ''}.",
-            f"{o.name} has no column {name}. Use {real}{': ' + said if said else ''}.",
-            f"There is no column {name} in {o.name}. Use {real} instead.",
+            f"There is no {o.name}.{name}; use {real}{': ' + said if said else ''}.",
+            f"{o.name}.{name} does not exist. Use {real} instead.",
         )
     )
 
@@ -114,7 +114,7 @@ def _elsewhere(stock: Stock, o: Object, name: str, rng: Random) -> str | None:
     return rng.choice(
         (
             answers.verdict(f"{o.name}.{name}", real=False, nearest=real),
-            f"{o.name} has no column {name}. Use {real}.",
+            f"There is no {o.name}.{name}; use {real}.",
             f"{o.name}.{name} does not exist. The nearest real column is {real}.",
         )
     )
