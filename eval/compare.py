@@ -58,6 +58,8 @@ def run(args: argparse.Namespace) -> int:
         "names": comparison.names,
         "lines": [asdict(line) for line in comparison.lines],
         "lost": comparison.lost,
+        "gained": comparison.gained,
+        "attribution": asdict(comparison.attribution) if comparison.attribution else None,
         "worse": [line.title for line in comparison.gate],
         "sources": comparison.sources,
     }

@@ -17,7 +17,7 @@ from eval.structural import Likeness, best_likeness
 from vgpt2.datagen.names import Names
 from vgpt2.datagen.rules import Context
 from vgpt2.datagen.statements import Reading
-from vgpt2.judging import Item, Verdict, existence, judge
+from vgpt2.judging import Item, Verdict, abstains, existence, judge
 from vgpt2.sql.extract import claims, sql_blocks
 
 MOST_NAMES = 12  # unreal names kept of one answer
@@ -112,7 +112,7 @@ class Judge:
             differs_in=[part for part, same in likeness.equal.items() if not same] if likeness else [],
             elements=[likeness.present, likeness.wanted] if likeness else None,
             answerable=item.kind != "abstain" and not (item.kind == "column" and item.expect["column"] is None),
-            abstained=not blocks and (reading.denies or "?" in answer),
+            abstained=item.kind != "exists" and not blocks and (abstains(answer) or reading.denies or "?" in answer),
             theme="" if right else self._theme(item, verdict, said, reading, blocks, execution, likeness),
             shown=None if shown is None else list(shown),
             suffices=None if shown is None or item.kind != "sql" else any(set(a["tables"]) <= set(shown) for a in item.accepted),
@@ -152,6 +152,8 @@ def gold_text(item: Item) -> str:
         return str(item.expect.get("sql", ", ".join(item.expect["tables"])))
     if item.kind == "column":
         return f"{item.expect['table']}.{item.expect['column']}" if item.expect["column"] else f"no column of {item.expect['table']}"
+    if item.kind == "abstain":
+        return f"no SQL: {item.expect['why']}"
     return f"{item.expect['name']} {'exists' if item.expect['exists'] else 'does not exist'}"
 
 

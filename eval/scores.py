@@ -17,7 +17,7 @@ from eval import intervals
 from eval.judged import Judged
 
 # where the answer could be read: the names stand in the prompt, or nowhere
-GROUP_NAMES = {"exists_list": "listed", "exists_memory": "from memory", "columns": "listed", "sql_schema": ""}
+GROUP_NAMES = {"exists_list": "listed", "exists_memory": "from memory", "columns": "listed"}
 SHOWN_ONLY = frozenset({"exists_memory"})  # nobody can know a name never seen, so no stage is held to it
 # (what an answer passes, title, wanted share); the titles say what is good
 SQL_ROWS: tuple[tuple[str, str, float | None], ...] = (
@@ -64,7 +64,7 @@ def outcomes(judged: Iterable[Judged], thresholds: Thresholds | None = None) -> 
     """
     answers = list(judged)
     found: dict[str, dict[str, bool]] = {}
-    for group in thresholds or ():
+    for group in _groups_of_their_own(answers, thresholds or {}):
         found[f"{group}/right"] = {a.id: a.right for a in answers if a.group == group}
     for group in dict.fromkeys(a.group for a in answers if a.kind == "exists"):
         asked = [a for a in answers if a.group == group and a.kind == "exists"]
@@ -73,15 +73,21 @@ def outcomes(judged: Iterable[Judged], thresholds: Thresholds | None = None) -> 
         found[f"{group}/balanced"] = {a.id: a.right for a in asked}
     for group in dict.fromkeys(a.group for a in answers if a.kind == "column"):
         found[f"{group}/column"] = {a.id: a.right for a in answers if a.group == group and a.kind == "column"}
-    for group in dict.fromkeys(a.group for a in answers if a.kind == "sql"):
-        for name, _, _ in (*SQL_ROWS, *GOLD_ROWS):
-            found[f"{group}/{name}"] = {a.id: a.passed[name] for a in answers if a.group == group and name in a.passed}
-        for way, _ in ASKED_ROWS:
-            found[f"{group}/asked_{way}"] = {a.id: fits(a) for a in answers if a.group == group and a.asked == way}
+    sql = [a for a in answers if a.kind == "sql"]
+    for name, _, _ in (*SQL_ROWS, *GOLD_ROWS):
+        found[f"sql/{name}"] = {a.id: a.passed[name] for a in sql if name in a.passed}
+    for way, _ in ASKED_ROWS:
+        found[f"sql/asked_{way}"] = {a.id: fits(a) for a in sql if a.asked == way}
     found["all/real_names"] = {a.id: not a.unreal for a in answers}
     found["all/sound"] = {a.id: a.collapse is None for a in answers}
     found[OVERALL] = {a.id: a.right for a in answers if a.group not in SHOWN_ONLY}
     return {key: passed for key, passed in found.items() if passed}
+
+
+def _groups_of_their_own(answers: Sequence[Judged], thresholds: Thresholds) -> list[str]:
+    """Groups with a row of their right answers: those with a threshold, and those of SQL where there are several."""
+    sql = list(dict.fromkeys(a.group for a in answers if a.kind == "sql"))
+    return list(dict.fromkeys([*thresholds, *(sql if len(sql) > 1 else ())]))
 
 
 def fits(answer: Judged) -> bool:
@@ -166,7 +172,7 @@ def _balanced(key: str, title: str, want: float | None, real: Mapping[str, bool]
 def _title_and_want(group: str, name: str, what: str, thresholds: Thresholds) -> tuple[str, float | None]:
     place = GROUP_NAMES.get(group, group.replace("_", " "))
     if name == "right" and group != "all":
-        return f"{place}, right", thresholds[group]
+        return f"right answers, {place}", thresholds.get(group)
     titles: dict[str, tuple[str, float | None]] = {
         "real": (f"real {what} accepted", EXISTENCE_WANT),
         "fake": (f"fake {what} refused", EXISTENCE_WANT),
@@ -179,7 +185,7 @@ def _title_and_want(group: str, name: str, what: str, thresholds: Thresholds) ->
         **{f"asked_{way}": (title, RIGHT_SQL_WANT) for way, title in ASKED_ROWS},
     }
     title, want = titles[name]
-    if place and group != "all" and name != "column" and (group != "columns" or name in ("real", "fake", "balanced")):
+    if name in ("real", "fake", "balanced"):
         title = f"{title}, {place}"
     # a group with a threshold of its own is held to that
     return title, None if group in SHOWN_ONLY or group in thresholds else want

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -24,18 +24,30 @@ from vgpt2.sql.lexer import QUOTED, WORD, Token, tokenize
 if TYPE_CHECKING:
     from vgpt2.tokenizer import Message
 
-KINDS = ("sql", "exists", "column")
+KINDS = ("sql", "exists", "column", "abstain")
 # findings after which nobody can say that a query runs; the others are house rules
 BROKEN_SQL = frozenset({"syntax", "unknown_table", "unknown_column", "unknown_qualifier", "ambiguous_column", "case", "too_complex"})
 LIST_ENDS = frozenset({"WHERE", "GROUP", "ORDER", "HAVING", "UNION", "EXCEPT", "INTERSECT", "SELECT", "OPTION", "ON"})
+# ways to say that data is not there, beside the denial of a name
+_ABSENT = re.compile(
+    r"\bnot (?:in|part of) (?:the |this |our )?(?:schema|database|catalogue|catalog|data)\b"
+    r"|\bno (?:table|view|column|data)\b[^.\n]{0,60}\b(?:holds?|stores?|keeps?|records?|has|have|says?)\b"
+    r"|\b(?:is|are)(?: not|n't) (?:stored|kept|recorded|held)\b"
+    r"|\b(?:does|do)(?: not|n't) (?:hold|store|keep|record)\b"
+    r"|\bcan(?:not|'t| not) be (?:answered|told|known) from\b"
+    r"|\bnot a question (?:for|about) (?:the|this|a) database\b",
+    re.IGNORECASE,
+)
 REPEATED_SHARE, REPEATED_TOKENS, RUN_CHARACTERS = 0.5, 32, 60
 
 
 @dataclass(frozen=True)
 class Item:
-    """One question of a suite. `expect` by kind: sql {tables, columns, sql ...}, exists {name, exists}, column {table, column}.
+    """One question of a suite.
 
-    `accepts` in the expectation of SQL lists other right answers in the same form.
+    `expect` by kind: sql {tables, columns, sql ...}, exists {name, exists}, column {table, column}, abstain {why}. `accepts` of SQL lists
+    other right answers in the same form. `why` of an abstention is `absent`, or `ambiguous` with the `candidates` that a right answer names
+    when it asks back.
     """
 
     id: str
@@ -92,7 +104,19 @@ def judge(item: Item, answer: str, catalogue: Catalogue) -> Verdict:
         table, column = item.expect["table"], item.expect["column"]
         right = names_column(answer, table, column, catalogue)
         return Verdict({"column": right}, collapse, "" if right else f"does not name {column} of {table} alone")
+    if item.kind == "abstain":
+        right = abstains(answer, item.expect.get("candidates", ()))
+        return Verdict({"abstention": right}, collapse, "" if right else "answers what cannot be answered")
     return _judge_sql(item, answer, catalogue, collapse)
+
+
+def abstains(answer: str, candidates: Collection[str] = ()) -> bool:
+    """Whether the answer gives no SQL and says that the data is not there; with `candidates`, asks which of at least two is meant."""
+    if sql_blocks(answer):
+        return False
+    if candidates:
+        return "?" in answer and len({name for name in candidates if re.search(rf"\b{re.escape(name)}\b", answer)}) > 1
+    return bool(_ABSENT.search(answer)) or any(claim.kind == "not_exists" for claim in claims(answer))
 
 
 def existence(answer: str, name: str) -> Literal["accepts", "refuses"] | None:
@@ -205,7 +229,7 @@ def _item(line: str, where: str) -> Item:
     for name, kind in fields.items():
         if not isinstance(row, dict) or not isinstance(row.get(name), kind) or not row[name]:
             raise ValueError(f"{where}:{name}: is missing, empty or no {kind.__name__}; a question has {', '.join(fields)}")
-    needed = {"sql": ("tables",), "exists": ("name", "exists"), "column": ("table", "column")}
+    needed = {"sql": ("tables",), "exists": ("name", "exists"), "column": ("table", "column"), "abstain": ("why",)}
     if row["kind"] not in needed:
         raise ValueError(f"{where}:kind: is '{row['kind'][:40]}'; known are {', '.join(KINDS)}")
     for name in needed[row["kind"]]:
