@@ -19,6 +19,8 @@ from vgpt2.datagen.examine import Examiner, Rows, examine
 from vgpt2.datagen.facts import Failure, Part
 from vgpt2.datagen.lengths import Lengths, lengths, token_counter
 from vgpt2.datagen.names import Names, load_names
+from vgpt2.datagen.readers import read_documents, sources_in
+from vgpt2.datagen.readers.document import named
 from vgpt2.datagen.records import manifest_path, write_manifest
 from vgpt2.datagen.rules import RULES, Context, held_out
 from vgpt2.dropped import Dropped, Mistakes
@@ -87,6 +89,7 @@ def audit(
     *,
     catalogue: Path,
     suites: Sequence[Path] = (),
+    documents: Sequence[Path] = (),
     tokenizer: Path | None = None,
     limit: int = 4096,
     registry: Path | None = None,
@@ -95,12 +98,13 @@ def audit(
 ) -> Audit:
     """The rules' outcomes for each file or name of the registry; each file's manifest is made or completed with its own.
 
-    limit: tokens above which a row counts as over-long. workers None: by the size of the file; the outcome does not depend on it.
+    documents: folders whose procedures and forms are real names too. limit: tokens above which a row counts as over-long.
+    workers None: by the size of the file; the outcome does not depend on it.
     Raises ValueError or OSError where a file, suite, catalogue or tokenizer cannot be read at all.
     """
-    names = load_names(catalogue)
+    names = _known_names(catalogue, documents)
     token_counter(tokenizer)  # a wrong folder is said before anything is read
-    held = held_out([row for suite in suites for row in _suite_rows(suite)]) if suites else None
+    held = held_out([row for suite in suites for row in suite_rows(suite)]) if suites else None
     context = Context(names, held)
     audited = []
     for source in sources(files, registry):
@@ -110,6 +114,11 @@ def audit(
     for file in audited:
         _record(file, names.catalogue.fingerprint)
     return Audit(tuple(audited), names.catalogue.fingerprint)
+
+
+def _known_names(catalogue: Path, documents: Sequence[Path]) -> Names:
+    names = load_names(catalogue)
+    return named(names, [document for folder in documents for document in read_documents(sources_in(folder), names).documents])
 
 
 def examined(examiner: Examiner, *, workers: int | None, progress: Progress | None) -> Part:
@@ -199,7 +208,7 @@ def _misnamed(part: Part, names: Names) -> list[Misnamed]:
     return found
 
 
-def _suite_rows(path: Path) -> list[dict[str, Any]]:
+def suite_rows(path: Path) -> list[dict[str, Any]]:
     rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
     if any("messages" not in row or "expect" not in row for row in rows):
         raise ValueError(f"{path}: holds rows without messages or expect; --suite names a suite made by the suite command")

@@ -58,14 +58,14 @@ def existence_balance(cases: Sequence[Facts]) -> Outcome:
 
 
 def absent_share(cases: Sequence[Facts]) -> Outcome:
-    """5-20 % of an SFT set's other questions that take a name ask for something absent: of a kind, and of a template with five rows."""
+    """5-20 % of an SFT set's other questions that take a name ask for something absent: of a kind, and of a template with twenty rows."""
     of_sft = balances([case for case in cases if case.stage == "sft"])
     templates = [balance for balance in of_sft if not balance.asks_existence and not takes_no_name(balance.template)]
     kinds: dict[str, list[Balance]] = defaultdict(list)
     for balance in templates:
         kinds[balance.template.rpartition("-")[0]].append(balance)
     whole = [Balance(kind, sum(b.asked for b in group), sum(b.absent for b in group), False) for kind, group in kinds.items()]
-    judged = [balance for balance in (*templates, *whole) if balance.asked >= 5]
+    judged = [balance for balance in whole if balance.asked >= 5] + [balance for balance in templates if balance.asked >= 20]
     says = "{0.template}: {0.absent} of {0.asked} questions ask for something absent; 5-20 % must"
     return Outcome(len(judged), tuple(_of_set(says.format(b)) for b in judged if not _some_absent(b)))
 

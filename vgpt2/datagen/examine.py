@@ -103,9 +103,9 @@ def _facts(answered: Read) -> Facts:
         case.category,
         case.template,
         case.fault,
-        prompt=_digest(case.prompt),
-        good=tuple(map(_digest, case.good)),
-        bad=tuple(map(_digest, case.bad)),
+        prompt=_digest(normalised(case.prompt)),
+        good=tuple(_digest(" ".join(answer.split())) for answer in case.good),  # names differ by their case
+        bad=tuple(_digest(" ".join(answer.split())) for answer in case.bad),
         good_characters=tuple(map(len, case.good)),
         bad_characters=tuple(map(len, case.bad)),
         good_denies=good_denies,
@@ -125,4 +125,4 @@ def _add_lengths(part: Part, cases: Sequence[Case], count: TokenCounter) -> None
 
 
 def _digest(text: str) -> bytes:
-    return hashlib.blake2b(normalised(text).encode(), digest_size=12).digest()
+    return hashlib.blake2b(text.encode(), digest_size=12).digest()

@@ -19,6 +19,7 @@ def add(commands: Any) -> None:
     command.add_argument("files", nargs="+", metavar="FILE", help="SFT, DPO or KTO rows in any layout, or a name of the registry")
     command.add_argument("--catalogue", type=Path, required=True, help="folder of the catalogue, or its one file")
     command.add_argument("--suite", type=Path, action="append", default=[], help="suite that the sets must share nothing with; repeatable")
+    command.add_argument("--documents", type=Path, nargs="+", default=[], metavar="DIR", help="folders whose procedures and forms are real")
     command.add_argument("--tokenizer", type=Path, help="folder with tokenizer.json, to count tokens instead of estimating")
     command.add_argument("--max-length", type=int, default=4096, help="tokens above which a row counts as over-long (default 4096)")
     command.add_argument("--registry", type=Path, default=Path("data/registry.json"), help="named sets (default data/registry.json)")
@@ -42,6 +43,7 @@ def run(args: argparse.Namespace) -> int:
         args.files,
         catalogue=args.catalogue,
         suites=args.suite,
+        documents=args.documents,
         tokenizer=args.tokenizer,
         limit=args.max_length,
         registry=args.registry,

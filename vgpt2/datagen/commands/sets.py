@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vgpt2.datagen.commands.progress import each
+from vgpt2.datagen.commands.progress import bar, each
 
 if TYPE_CHECKING:
     from vgpt2.datagen.names import Names
@@ -28,12 +29,15 @@ def add(commands: Any) -> None:
         command.add_argument("--size", type=int, required=True, help="questions to make; an SFT row is a chat of several")
         command.add_argument("--plan", action="store_true", help="print what became of each category's quota")
         if stage != "sft":
+            recipes = ("thin", "v3", "balanced")
             command.add_argument(
-                "--recipe", choices=("thin", "v3", "balanced"), default="thin", help="kinds of mistakes (default thin: few)"
+                "--recipe", choices=recipes, default="thin", help="mistakes of the wrong answers (default thin: few kinds)"
             )
+            command.add_argument("--suite", type=Path, action="append", default=[], help="suite whose names it must not use; repeatable")
         if stage == "sft":
-            recipes = ("thin", "wide")
-            command.add_argument("--recipe", choices=recipes, default="thin", help="few kinds of question (default), or all of them")
+            command.add_argument(
+                "--recipe", choices=("thin", "wide"), default="thin", help="few kinds of question (default), or all of them"
+            )
             command.add_argument("--shares", type=Path, help="YAML file of the wide recipe's shares (default configs/datagen/wide.yaml)")
             command.add_argument("--documents", type=Path, nargs="+", default=[], metavar="DIR", help="folders of documentation")
             command.add_argument("--workers", type=int, default=0, help="processes; the rows are the same for any number (default 0)")
@@ -53,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
     if args.size < 1:
         raise ValueError(f"--size: {args.size} rows cannot be made; give 1 or more")
     names = load_names(args.catalogue)
-    make = _thin if args.command == "sft" else _pairs
+    make = _pairs if args.command != "sft" else _wide if args.recipe == "wide" else _thin
     rows, plan, about = make(args, names)
     about |= {"stage": args.command, "wanted": args.size, "plan": [asdict(line) for line in plan]}
     count = write(args, args.out, rows, names, about)
@@ -77,6 +81,30 @@ def write(args: argparse.Namespace, out: Path, rows: Iterable[Row], names: Names
     return records.write(out, rows, {**about, "command": command, "seed": args.seed, "catalogue": names.catalogue.fingerprint})
 
 
+def _wide(args: argparse.Namespace, names: Names) -> Made:
+    """The wide recipe, category by category, in as many processes as are asked for."""
+    from vgpt2.datagen import wide
+    from vgpt2.datagen.production import Workshop, produce
+    from vgpt2.datagen.readers import read_documents, said, sources_in
+    from vgpt2.datagen.readers.document import named
+    from vgpt2.preflight import sha256_of
+    from vgpt2.sql.glossary import find_glossary
+
+    shares = args.shares or wide.DEFAULT_FILE
+    config = wide.load_wide(shares)
+    readings = [read_documents(sources_in(folder), names) for folder in args.documents]
+    for reading in readings:
+        print("\n".join(said(reading)), file=sys.stderr)
+    for category in wide.without_maker(config.shares):
+        print(f"{shares}: nothing makes '{category}'; its share is given to none", file=sys.stderr)
+    documents = tuple(document for reading in readings for document in reading.documents)
+    world = wide.make_world(named(names, documents), config, find_glossary(args.catalogue, names.catalogue), documents)
+    workshop = Workshop(world, wide.makers)
+    product = produce(workshop, wide.quotas(config, args.size), seed=f"{args.seed}/sft", workers=args.workers, progress=bar)
+    about = {"shares": {"file": shares.name, "sha256": sha256_of(shares)}, "documents": len(documents)}
+    return product.numbered("sft"), product.plan, about
+
+
 def _thin(args: argparse.Namespace, names: Names) -> Made:
     from vgpt2.datagen import recipes, records
     from vgpt2.datagen.production import Planned
@@ -89,9 +117,13 @@ def _thin(args: argparse.Namespace, names: Names) -> Made:
 
 def _pairs(args: argparse.Namespace, names: Names) -> Made:
     from vgpt2.datagen import preferences, records
+    from vgpt2.datagen.audit import suite_rows
     from vgpt2.datagen.production import Planned
+    from vgpt2.datagen.rules import held_out
 
-    made = preferences.pairs(names, recipe=args.recipe, size=args.size, seed=args.seed, purpose=args.command, progress=each(args.command))
+    avoid = held_out([row for suite in args.suite for row in suite_rows(suite)]).names
+    about = {"recipe": args.recipe, "size": args.size, "seed": args.seed, "purpose": args.command}
+    made = preferences.pairs(names, **about, progress=each(args.command), avoid=avoid)
     make = records.dpo_rows if args.command == "dpo" else records.kto_rows
     counts = Counter(pair.theme for pair in made.pairs)
     plan = [Planned(theme, quota, quota - made.short.get(theme, 0), counts[theme]) for theme, quota in made.wanted.items()]
