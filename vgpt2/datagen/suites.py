@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from vgpt2.datagen import recipes, records, written
+from vgpt2.datagen import probe_names, recipes, records, validation, written
 from vgpt2.datagen.names import Names
 from vgpt2.datagen.recipes import Progress
 
-VERSIONS = {"demo": 1, "plain": 1, "hard": 1, "plain-vista": 1}
+VERSIONS = {"demo": 1, "validation": 1, "probe": 1, "plain": 1, "hard": 1, "plain-vista": 1}
 Row = dict[str, Any]
 
 
@@ -47,4 +47,13 @@ def _demo(names: Names, seed: int, progress: Progress) -> Made:
     return Made("demo", VERSIONS["demo"], records.suite_rows(recipes.suite_questions(names, seed=seed, progress=progress)))
 
 
-MAKERS: dict[str, Callable[[Names, int, Progress], Made]] = {"demo": _demo}
+def _validation(names: Names, seed: int, progress: Progress) -> Made:
+    found = validation.rows(names, seed=seed, progress=progress)
+    return Made("validation", VERSIONS["validation"], found, {"thresholds": validation.THRESHOLDS})
+
+
+def _probe(names: Names, seed: int, progress: Progress) -> Made:
+    return Made("probe", VERSIONS["probe"], probe_names.rows(names, seed=seed))
+
+
+MAKERS: dict[str, Callable[[Names, int, Progress], Made]] = {"demo": _demo, "validation": _validation, "probe": _probe}
