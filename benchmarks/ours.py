@@ -49,6 +49,7 @@ def run(name: str, folder: Path, args: argparse.Namespace) -> dict[str, Any]:
             eval_examples=[],
             steps=steps,
             run_dir=Path(run_dir),
+            run_id="benchmark",
             device=torch.device("cpu"),
             autocast_dtype=None,
             write=lambda *_: None,
