@@ -107,7 +107,7 @@ class Judge:
             findings=[{"sql": sql, **asdict(finding)} for sql, finding in verdict.findings],
             sql=blocks,
             claims=[[claim.kind, claim.name] for claim in claims(answer)],
-            unreal=[unreal.name for unreal in reading.unreal][:MOST_NAMES],
+            unreal=_unreal(item, said, reading),
             result=execution.verdict if execution else None,
             differs_in=[part for part, same in likeness.equal.items() if not same] if likeness else [],
             elements=[likeness.present, likeness.wanted] if likeness else None,
@@ -139,6 +139,12 @@ class Judge:
     ) -> str:
         told = said if item.kind == "exists" else ("denies" if reading.denies else None)
         return theme_of(item, verdict, told, self._names.catalogue, has_sql=bool(blocks), execution=execution, likeness=likeness)
+
+
+def _unreal(item: Item, said: str | None, reading: Reading) -> list[str]:
+    """Names that the answer takes for real and that are not, the asked one among them although it be an English word."""
+    accepted = [str(item.expect["name"])] if said == "accepts" and not item.expect["exists"] else []
+    return list(dict.fromkeys([*accepted, *(unreal.name for unreal in reading.unreal)]))[:MOST_NAMES]
 
 
 def from_json(row: Mapping[str, Any]) -> Judged:

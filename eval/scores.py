@@ -170,9 +170,8 @@ def _balanced(key: str, title: str, want: float | None, real: Mapping[str, bool]
 
 
 def _title_and_want(group: str, name: str, what: str, thresholds: Thresholds) -> tuple[str, float | None]:
-    place = GROUP_NAMES.get(group, group.replace("_", " "))
     if name == "right" and group != "all":
-        return f"right answers, {place}", thresholds.get(group)
+        return f"right answers, {group.replace('_', ' ')}", thresholds.get(group)
     titles: dict[str, tuple[str, float | None]] = {
         "real": (f"real {what} accepted", EXISTENCE_WANT),
         "fake": (f"fake {what} refused", EXISTENCE_WANT),
@@ -186,6 +185,6 @@ def _title_and_want(group: str, name: str, what: str, thresholds: Thresholds) ->
     }
     title, want = titles[name]
     if name in ("real", "fake", "balanced"):
-        title = f"{title}, {place}"
+        title = f"{title}, {GROUP_NAMES.get(group, group.replace('_', ' '))}"
     # a group with a threshold of its own is held to that
     return title, None if group in SHOWN_ONLY or group in thresholds else want

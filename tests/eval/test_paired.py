@@ -4,19 +4,28 @@ import pytest
 import tiny_judge
 from tiny_judge import accepter, gold, refuser
 
-from eval import report, scores, suites
+from eval import report, suites
+from eval.judged import Judge
 from eval.paired import compare, sentence
+from eval.report import Setting
+from vgpt2.datagen.names import load_names
+
+
+@pytest.fixture(scope="module")
+def judge():
+    with Judge(load_names(tiny_judge.CATALOGUE_FOLDER)) as found:
+        yield found
 
 
 @pytest.fixture
-def judged_report(tmp_path):
+def judged_report(tmp_path, judge):
     path = tmp_path / "suite.jsonl"
-    items, catalogue = tiny_judge.write_suite(path), tiny_judge.catalogue()
+    items = tiny_judge.write_suite(path)
     chosen = suites.load([str(path)])
 
-    def build(name: str, model, kept=slice(None)) -> dict:
-        answers = [scores.judged_answer(item, model(item), catalogue) for item in items[kept]]
-        return report.build(name, chosen, answers, limit=None, catalogue="c", generation={})
+    def build(name: str, model, kept=slice(None), retrieval="off") -> dict:
+        setting = Setting(name, None, retrieval, "c", "p", {})
+        return report.build(setting, chosen, [[judge(item, model(item))] for item in items[kept]], [])
 
     return build
 
@@ -87,5 +96,5 @@ def test_the_first_sentence_counts_rows_and_goals(judged_report):
     assert sentence(compare([sft])) == f"sft reaches {goals} of {goals} goals"
     both = compare([base, sft])
     better = sum(change == "better" for change in changes(both).values())
-    assert sentence(both) == f"sft is better than base on {better} of 16 rows, worse on none; it reaches {goals} of {goals} goals"
+    assert sentence(both) == f"sft is better than base on {better} of {len(both.lines)} rows, worse on none; it reaches {goals} of {goals} goals"
     assert "worse on " in sentence(compare([sft, base]))

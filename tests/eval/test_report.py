@@ -10,8 +10,11 @@ import pytest
 import tiny_judge
 from tiny_judge import accepter, gold, silent
 
-from eval import page, report, scores, suites
+from eval import page, report, suites
+from eval.judged import Judge
 from eval.paired import compare
+from eval.report import Setting
+from vgpt2.datagen.names import load_names
 
 VOID = {"meta", "input", "line", "circle", "br"}
 HOSTILE = (
@@ -55,15 +58,21 @@ def parsed(html: str) -> Tree:
     return tree
 
 
+@pytest.fixture(scope="module")
+def judge():
+    with Judge(load_names(tiny_judge.CATALOGUE_FOLDER)) as found:
+        yield found
+
+
 @pytest.fixture
-def judged_report(tmp_path):
+def judged_report(tmp_path, judge):
     path = tmp_path / "suite.jsonl"
-    items, catalogue = tiny_judge.write_suite(path), tiny_judge.catalogue()
+    items = tiny_judge.write_suite(path)
     chosen = suites.load([str(path)])
 
     def build(name: str, model) -> dict:
-        answers = [scores.judged_answer(item, model(item), catalogue) for item in items]
-        return report.build(name, chosen, answers, limit=None, catalogue=catalogue.fingerprint, generation={"model": "m" * 64})
+        setting = Setting(name, None, "off", "c" * 64, "p" * 64, {"model": "m" * 64})
+        return report.build(setting, chosen, [[judge(item, model(item))] for item in items], [])
 
     return build
 
@@ -114,7 +123,8 @@ def test_a_missing_report_says_how_to_make_it(tmp_path):
 
 def test_hostile_answers_stay_text(judged_report):
     """The same page, tag for tag, as with harmless answers of the same verdicts; nothing of them in a tag or an attribute."""
-    tame = parsed(page.render(compare([judged_report("base", lambda _: "a b c"), judged_report("sft", lambda _: "a b c")])))
+    harmless = "DPO wins"  # the one word of the hostile text that looks like a name
+    tame = parsed(page.render(compare([judged_report("base", lambda _: harmless), judged_report("sft", lambda _: harmless)])))
     html = page.render(compare([judged_report("base", lambda _: HOSTILE), judged_report("sft", lambda _: HOSTILE)]))
     hostile = parsed(html)
     assert hostile.count == tame.count
@@ -132,13 +142,13 @@ def test_hostile_sql_findings_stay_text(judged_report):
     assert tree.count["u"] >= 1  # the finding's place is underlined
 
 
-def test_hostile_questions_and_gold_stay_text(tmp_path):
+def test_hostile_questions_and_gold_stay_text(tmp_path, judge):
     rows = [{"id": HOSTILE[:30], "kind": "exists", "group": HOSTILE[:20], "expect": {"name": HOSTILE, "exists": True}}]
     path = tmp_path / "suite.jsonl"
     path.write_text("".join(json.dumps(row | {"messages": [{"role": "user", "content": HOSTILE}]}) + "\n" for row in rows), "utf-8")
     (suite,) = suites.load([str(path)])
-    answers = [scores.judged_answer(item, "a", tiny_judge.catalogue()) for item in suite.items]
-    content = report.build("sft", [suite], answers, limit=None, catalogue="c", generation={"answers": HOSTILE})
+    setting = Setting("sft", None, "off", "c", "p", {"answers": HOSTILE})
+    content = report.build(setting, [suite], [[judge(item, "a")] for item in suite.items], [])
     tree = parsed(page.render(compare([content])))
     assert (tree.count["script"], tree.count["style"], tree.count["h1"]) == (1, 1, 1)
     assert "img" not in tree.count
@@ -164,7 +174,7 @@ def test_the_page_reads_without_script_and_with_a_screen_reader(judged_report):
     assert '<html lang="en">' in html
     assert tree.count["h1"] == tree.count["main"] == 1
     assert re.findall(r"<th(?! scope=)[^e]", html) == []
-    assert html.count('<svg role="img" aria-label="') == tree.count["svg"] == 16
+    assert html.count('<svg role="img" aria-label="') == tree.count["svg"] == 21
     assert 'aria-label="100 %, 95 % interval 72 % to 100 %; first model 0 %"' in html
     assert '<form class="filters" hidden>' in html  # shown by the script that makes it work
     assert "sft is better than base on" in tree.text

@@ -8,7 +8,7 @@ import torch
 from tiny_judge import CATALOGUE_FOLDER, gold, write_answers
 
 import vgpt2.generate
-from eval import report, run
+from eval import answers, report, run
 from vgpt2 import checkpoint
 from vgpt2.config import LoRAConfig
 from vgpt2.lora import add_lora, lora_parameters, save_adapter
@@ -71,13 +71,14 @@ def test_an_interrupted_call_goes_on_where_it_stopped(model, suite, tmp_path, ca
         assert judge_model(model, suite, out) == 130
     assert "the same command goes on" in capsys.readouterr().err
     assert not (out / "report.json").exists()
-    assert len(run.read_answers(out / "answers.jsonl")) == 3
+    assert len(answers.read(out / "answers.jsonl")) == 3
     with (out / "answers.jsonl").open("a", encoding="utf-8") as file:
         file.write('{"id": "exists_list-APTH", "ans')  # a killed process leaves half a line
 
     assert judge_model(model, suite, out) == 0
     assert "3 of 8 answers are in" in capsys.readouterr().err
-    assert run.read_answers(out / "answers.jsonl") == run.read_answers(tmp_path / "whole" / "answers.jsonl")
+    made = [{answer.id: answer.answer for answer in answers.read(folder / "answers.jsonl")} for folder in (out, tmp_path / "whole")]
+    assert made[0] == made[1]
     assert report.read(out)["answers"] == report.read(tmp_path / "whole")["answers"]
 
 
@@ -194,7 +195,7 @@ def test_progress_is_a_line_a_minute_where_nobody_watches(capsys, monkeypatch):
     """RELIABILITY 5b: at least a line a minute even while no answer is finished, no carriage return in a piped log."""
     clock = iter(range(0, 10_000, 20))
     monkeypatch.setattr(run.time, "monotonic", lambda: next(clock))
-    progress = run.Progress(2)
+    progress = run.Progress(2, "answers")
     for token in range(1, 10):
         progress.note(is_answer=token > 7)
     progress.end(prompt_tokens=5)
