@@ -8,7 +8,7 @@ from random import Random
 
 from vgpt2.datagen.plan import ColumnRef
 from vgpt2.datagen.queries.lexicon import Lexicon
-from vgpt2.sql.prompt import schema_prompt
+from vgpt2.sql.prompt import Form, schema_prompt
 from vgpt2.sql.schema import Object
 
 MOST_OBJECTS = 20
@@ -16,8 +16,13 @@ _FURTHER = (range(1), range(1, 4), range(4, 9), range(9, 17), range(17, MOST_OBJ
 _WEIGHTS = (20, 42, 24, 11, 3)
 
 
-def schema_text(lexicon: Lexicon, refs: Iterable[ColumnRef], rng: Random, *, create_table: bool, hidden: Sequence[str] = ()) -> str:
-    """The tables of `refs` among others, each with the columns needed and some more; `hidden` tables are left out."""
+def schema_text(
+    lexicon: Lexicon, refs: Iterable[ColumnRef], said: str, rng: Random, *, create_table: bool, hidden: Sequence[str] = ()
+) -> str:
+    """The tables of `refs` among others, each with the columns needed and some more, and the glossary's terms in what is `said`.
+
+    `hidden` tables are left out.
+    """
     needed: dict[str, set[str]] = {}
     for ref in refs:
         needed.setdefault(ref.table, set()).add(ref.column)
@@ -31,7 +36,8 @@ def schema_text(lexicon: Lexicon, refs: Iterable[ColumnRef], rng: Random, *, cre
     more = 6 if len(shown) < 4 else 3 if len(shown) < 9 else 1
     columns = {name: needed.get(name, set()) | set(_some(lexicon.catalogue.objects[name], more, rng)) for name in shown}
     objects = [_described(lexicon, name) for name in shown]
-    return schema_prompt(objects, lexicon.catalogue, form="create_table" if create_table else "compact", columns=columns)
+    form: Form = "create_table" if create_table else "compact"
+    return schema_prompt(objects, lexicon.catalogue, form=form, columns=columns, terms=lexicon.sayings.terms_in(said, shown))
 
 
 def _some(table: Object, n: int, rng: Random) -> list[str]:

@@ -7,7 +7,7 @@ Everything is worked out once an object, when it is first asked for.
 from __future__ import annotations
 
 import re
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,21 +17,17 @@ from typing import TYPE_CHECKING
 from vgpt2.datagen import english
 from vgpt2.datagen.conditions import DATES, FREE_TEXT, codes, is_month, owner_column, summable
 from vgpt2.datagen.plan import ColumnRef
+from vgpt2.datagen.queries import synonyms
+from vgpt2.datagen.queries.synonyms import Sayings
 from vgpt2.datagen.sides import Side
 from vgpt2.sql.schema import ForeignKey, Object
 
 if TYPE_CHECKING:
     from vgpt2.sql.glossary import Glossary
 
-_ONE = re.compile(r":\s*(?:one|each|every)\s+(?P<row>[^,;:()]+?)\s*(?:\(.*)?$")
-_TITLE = re.compile(r"\s(?:master|master file|header|parameters)$")
-_UNCOUNTABLE = re.compile(r"(?:equipment|information|material|labor|inventory|staff|stock|data|cash|history|detail|control)$")
-_TAIL = re.compile(r"\s(?:within|of the (?:line|item|row))\s*.*$")
-_WEAK_ENDS = (" number", " code", " amount")
 _YES_OR_NO = re.compile(r"YN$|Flag$|^(?:Is|Has|Use)[A-Z]")
 _TEXTS = frozenset(("varchar", "nvarchar"))
 _QUANTITY = re.compile(r"\bdays\b|\bnumber of\b|\bcount of\b|\bmonths to\b")  # whole numbers that nobody groups by
-_TELLING = re.compile(r"[a-z]{4,}")
 _COMMON_WORDS = re.compile(
     r"number|code|amount|date|type|total|name|with|from|this|that|last|first|default|used|month|status|group|company"
 )
@@ -75,7 +71,7 @@ class Lexicon:
     def __init__(self, side: Side, glossary: Glossary | None = None) -> None:
         self.side = side
         self.catalogue = side.catalogue
-        self._glossary = glossary
+        self.sayings = Sayings(glossary, side.catalogue)
         self._tables: dict[str, Table] = {}
 
     @cached_property
@@ -123,7 +119,7 @@ class Lexicon:
     @cached_property
     def namesakes(self) -> list[tuple[tuple[str, str], tuple[str, ...]]]:
         """((one row, several), objects) where two or three modules call an object alike."""
-        return _namesakes(self.side.schema_objects())
+        return synonyms.namesakes(self.side.schema_objects())
 
     def absent_words(self, tables: Sequence[str], rng: Random) -> str | None:
         """Words for data of other objects, of which `tables` hold nothing: no telling word occurs there or could be abbreviated."""
@@ -162,7 +158,7 @@ class Lexicon:
     @cached_property
     def _row_names(self) -> Counter[str]:
         """How many objects a row name could stand for."""
-        return Counter(plural for o in self.side.schema_objects() for _, plural in _row_names(o))
+        return Counter(plural for o in self.side.schema_objects() for _, plural in self.sayings.rows(o))
 
     def _read(self, o: Object) -> Table:
         words = self._column_words(o)
@@ -176,7 +172,7 @@ class Lexicon:
             object=o,
             owner=owner,
             words=words,
-            things=tuple(pair for pair in _row_names(o) if self._row_names[pair[1]] == 1) or ((f"{o.name} row", f"{o.name} rows"),),
+            things=tuple(pair for pair in self.sayings.rows(o) if self._row_names[pair[1]] == 1) or ((f"{o.name} row", f"{o.name} rows"),),
             amounts=tuple(summable(o)),
             codes=tuple(name for name in coded if not _QUANTITY.search(words.get(name, (name,))[0])),
             dates=tuple(c.name for c in usable if c.type in DATES and not is_month(c)),
@@ -188,50 +184,12 @@ class Lexicon:
 
     def _column_words(self, o: Object) -> dict[str, tuple[str, ...]]:
         """Names in words that no two columns of the object share."""
-        found = {c.name: _forms(english.gloss(c.description)) for c in o.columns}
+        found = {c.name: self.sayings.column(o, c) for c in o.columns}
         if sum(map(bool, found.values())) < 5:
-            spelt = {c.name: _forms(english.spaced(c.name)) for c in o.columns if _TELLING.search(c.name.lower())}
-            found = {name: forms or spelt.get(name, ()) for name, forms in found.items()}
+            found = {c.name: found[c.name] or synonyms.forms(synonyms.spelt(c.name)) for c in o.columns}
         counts = Counter(form.casefold() for forms in found.values() for form in forms)
         kept = {name: tuple(form for form in forms if counts[form.casefold()] == 1) for name, forms in found.items()}
         return {name: forms for name, forms in kept.items() if forms and forms[0] == found[name][0]}
-
-
-def _forms(words: str | None) -> tuple[str, ...]:
-    """A column's words and shorter ways to say them: 'vendor number' and 'vendor'."""
-    if not words:
-        return ()
-    shorter = [_TAIL.sub("", words)]
-    shorter += [form.removesuffix(end) for form in shorter for end in _WEAK_ENDS if form.endswith(end)]
-    return tuple(dict.fromkeys(form for form in (words, *shorter) if len(form) > 2))
-
-
-def _row_names(o: Object) -> list[tuple[str, str]]:
-    """(one, several) rows of the object in words: what its description is headed by, and what it says one row is."""
-    found = []
-    head, many = english.noun(o.description), english.things(o.description)
-    if head and many:
-        found.append((head, many))
-        if _TITLE.search(head) and not _UNCOUNTABLE.search(short := _TITLE.sub("", head)) and " " in short:
-            found.append((short, english.plural(short)))
-    if row := _ONE.search(o.description or ""):
-        core = english.kernel(row["row"]) or row["row"]
-        if not _UNCOUNTABLE.search(core):
-            found.append((row["row"], english.plural(core) + row["row"].removeprefix(core)))
-    if not found and _TELLING.search(o.name):
-        spaced = english.spaced(o.name)
-        found.append((spaced.removesuffix("s"), english.plural(spaced)))
-    return found
-
-
-def _namesakes(objects: Iterable[Object]) -> list[tuple[tuple[str, str], tuple[str, ...]]]:
-    """((one, several), names) of objects that two or three modules call alike, with the module left out."""
-    found: dict[str, list[str]] = defaultdict(list)
-    for o in objects:
-        called, module = english.noun(o.description), f"{o.module} "
-        if o.module and called and called.startswith(module):
-            found[called.removeprefix(module)].append(o.name)
-    return [((one, english.plural(one)), tuple(names)) for one, names in found.items() if len(names) in (2, 3)]
 
 
 def _grouped(keys: Iterable[ForeignKey], by: Callable[[ForeignKey], str]) -> dict[str, list[ForeignKey]]:

@@ -96,7 +96,8 @@ def _chat(category: str, made: Sequence[Turn], talk: Talk) -> Chat:
         refs = [ref for turn in made for ref in turn.refs] or _any_refs(talk)
         hidden = tuple(name for turn in made for name in turn.hidden)
         create_table = talk.rng.random() < talk.settings.create_table
-        context = schema_text(talk.lexicon, refs, talk.rng, create_table=create_table, hidden=hidden) + "\n\n"
+        said = "\n".join(turn.ask for turn in made)
+        context = schema_text(talk.lexicon, refs, said, talk.rng, create_table=create_table, hidden=hidden) + "\n\n"
     return [_question(category, turn, context) for turn in made]
 
 
