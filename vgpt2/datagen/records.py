@@ -11,11 +11,9 @@ from random import Random
 from typing import Any
 
 from vgpt2 import atomic
-from vgpt2.datagen.answers import fenced
-from vgpt2.datagen.faults import FAULTS, sql_of, wrong_verdict
+from vgpt2.datagen.preferences import Pair
 from vgpt2.datagen.questions import Chat, Question
 from vgpt2.datagen.recipes import ROOM_OF
-from vgpt2.datagen.sides import Side
 
 SUITE_GROUPS = {kind: "columns" if kind.endswith("_column") else "sql_schema" if kind.startswith("sql_") else kind for kind in ROOM_OF}
 Row = dict[str, Any]
@@ -37,25 +35,27 @@ def sft_rows(chats: Sequence[Chat]) -> list[Row]:
     return rows
 
 
-def dpo_rows(groups: Sequence[tuple[str, Sequence[Question]]], side: Side, *, seed: int) -> list[Row]:
+def dpo_rows(pairs: Sequence[Pair], *, seed: int) -> list[Row]:
     """Pairs whose rejected answer has one named defect, in a seeded order."""
     rows: list[Row] = []
-    for q, fault, wrong in _with_wrong_answers(groups, side, f"{seed}/dpo"):
-        rows.append({**_about("dpo", len(rows), q), "fault": fault, "prompt": [_user(q)], "chosen": q.answer, "rejected": wrong})
+    for pair in pairs:
+        answers = {"chosen": pair.question.answer, "rejected": pair.wrong}
+        rows.append({**_about("dpo", len(rows), pair), "fault": pair.fault, "prompt": [_user(pair.question)], **answers})
     Random(f"{seed}/dpo/order").shuffle(rows)
     return rows
 
 
-def kto_rows(groups: Sequence[tuple[str, Sequence[Question]]], side: Side, *, seed: int) -> list[Row]:
-    """One answer a question, right and wrong ones by turns; two and two about existence, where real and unreal names take turns."""
+def kto_rows(pairs: Sequence[Pair], *, seed: int) -> list[Row]:
+    """One answer a question, right and wrong ones by turns: in each category, among real and unreal names, and among refusals and SQL."""
     rows: list[Row] = []
-    turns: Counter[str] = Counter()
-    for q, fault, wrong in _with_wrong_answers(groups, side, f"{seed}/kto"):
-        group = "sql" if q.query else q.kind
-        right = turns[group] % 2 == 0 if q.query else turns[group] % 4 < 2
+    turns: Counter[tuple[str, bool, bool]] = Counter()
+    for pair in pairs:
+        q = pair.question
+        group = (pair.category, q.query is None, q.subject is not None and q.subject.is_real)
+        right = turns[group] % 2 == 0
         turns[group] += 1
-        answer = {"prompt": [_user(q)], "completion": q.answer if right else wrong, "label": right}
-        rows.append({**_about("kto", len(rows), q), "fault": None if right else fault, **answer})
+        answer = {"prompt": [_user(q)], "completion": q.answer if right else pair.wrong, "label": right}
+        rows.append({**_about("kto", len(rows), pair), "fault": None if right else pair.fault, **answer})
     Random(f"{seed}/kto/order").shuffle(rows)
     return rows
 
@@ -100,22 +100,9 @@ def write_manifest(path: Path, manifest: Row) -> None:
     atomic.write_text(manifest_path(path), json.dumps(manifest, indent=1, ensure_ascii=False) + "\n")
 
 
-def _with_wrong_answers(groups: Sequence[tuple[str, Sequence[Question]]], side: Side, purpose: str) -> list[tuple[Question, str, str]]:
-    """(question, fault, wrong answer); a question whose query offers no place for the fault is left out."""
-    found = []
-    for defect, questions in groups:
-        for index, q in enumerate(questions):
-            if q.query is None:
-                found.append((q, *wrong_verdict(q)))
-                continue
-            broken = FAULTS[defect].apply(q.query, side, Random(f"{purpose}/{defect}/{q.kind}/{index}"))
-            if broken is not None:
-                found.append((q, defect, fenced(sql_of(broken))))
-    return found
-
-
-def _about(stage: str, index: int, q: Question) -> Row:
-    return {"id": f"{stage}-{index:05d}", "category": _category(q), "source": q.source, "template": q.template, "objects": list(q.objects)}
+def _about(stage: str, index: int, pair: Pair) -> Row:
+    q = pair.question
+    return {"id": f"{stage}-{index:05d}", "category": pair.category, "source": q.source, "template": q.template, "objects": list(q.objects)}
 
 
 def _category(q: Question) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from vgpt2.datagen import recipes, records
+from vgpt2.datagen import preferences, recipes, records
 from vgpt2.datagen.audit import audit
 from vgpt2.datagen.lengths import token_counter
 from vgpt2.datagen.records import manifest_path
@@ -27,12 +27,11 @@ def suite_file(core, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def rows(core):
-    side = recipes.preference_side(core)
-    pairs = {s: recipes.pair_questions(core, size=200, seed=5, purpose=s, progress=plain) for s in ("dpo", "kto")}
+    pairs = {s: preferences.pairs(core, recipe="thin", size=200, seed=5, purpose=s, progress=plain).pairs for s in ("dpo", "kto")}
     return {
-        "sft": records.sft_rows(recipes.sft_chats(core, recipe="thin", size=600, seed=5, progress=plain)),
-        "dpo": records.dpo_rows(pairs["dpo"], side, seed=5),
-        "kto": records.kto_rows(pairs["kto"], side, seed=5),
+        "sft": records.sft_rows(recipes.sft_chats(core, size=600, seed=5, progress=plain)),
+        "dpo": records.dpo_rows(pairs["dpo"], seed=5),
+        "kto": records.kto_rows(pairs["kto"], seed=5),
     }
 
 

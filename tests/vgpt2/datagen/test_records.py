@@ -3,7 +3,7 @@ import json
 from collections import Counter
 
 from vgpt2 import dataset
-from vgpt2.datagen import recipes, records
+from vgpt2.datagen import preferences, recipes, records
 from vgpt2.datagen.records import manifest_path
 
 
@@ -12,12 +12,11 @@ def plain(rows):
 
 
 def written(tmp_path, names, stage, size=120):
-    side = recipes.preference_side(names)
     if stage == "sft":
-        rows = records.sft_rows(recipes.sft_chats(names, recipe="thin", size=size, seed=3, progress=plain))
+        rows = records.sft_rows(recipes.sft_chats(names, size=size, seed=3, progress=plain))
     else:
-        groups = recipes.pair_questions(names, size=size, seed=3, purpose=stage, progress=plain)
-        rows = (records.dpo_rows if stage == "dpo" else records.kto_rows)(groups, side, seed=3)
+        made = preferences.pairs(names, recipe="thin", size=size, seed=3, purpose=stage, progress=plain)
+        rows = (records.dpo_rows if stage == "dpo" else records.kto_rows)(made.pairs, seed=3)
     path = tmp_path / f"{stage}.jsonl"
     records.write(path, rows, {"stage": stage, "seed": 3})
     return path, rows

@@ -109,9 +109,9 @@ def _thin(args: argparse.Namespace, names: Names) -> Made:
     from vgpt2.datagen import recipes, records
     from vgpt2.datagen.production import Planned
 
-    chats = recipes.sft_chats(names, recipe=args.recipe, size=args.size, seed=args.seed, progress=each("sft"))
+    chats = recipes.sft_chats(names, size=args.size, seed=args.seed, progress=each("sft"))
     actual = Counter(question.kind for chat in chats for question in chat)
-    quotas = recipes.apportioned(recipes.SFT_RECIPES[args.recipe], args.size)
+    quotas = recipes.apportioned(recipes.THIN_SHARES, args.size)
     return records.sft_rows(chats), [Planned(kind, quota, actual[kind], actual[kind]) for kind, quota in quotas.items()], {}
 
 

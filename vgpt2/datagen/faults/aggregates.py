@@ -6,7 +6,7 @@ from dataclasses import replace
 from random import Random
 
 from vgpt2.datagen.conditions import summable
-from vgpt2.datagen.faults.edits import Part, columns, objects, owner_of, parts, with_output, without
+from vgpt2.datagen.faults.edits import Part, columns, has_many_rows, objects, owner_of, parts, with_output, without
 from vgpt2.datagen.faults.fault import Fault, fault
 from vgpt2.datagen.plan import AGGREGATES, COUNT_DISTINCT, ColumnRef, Join, Query, Source, render_sql, sql_column
 from vgpt2.datagen.sides import Side
@@ -77,7 +77,7 @@ def header_amount_over_lines(part: Part, side: Side, rng: Random) -> Query | Non
 def other_aggregate(part: Part, side: Side, rng: Random) -> Query | None:
     """An average for a sum, the smallest for the largest."""
     places = [at for at, output in enumerate(part.query.outputs) if output.function in _OTHERS and output.column]
-    if not places or part.role == "test":
+    if not places or part.role == "test" or not has_many_rows(part, side):
         return None
     at = rng.choice(places)
     output = part.query.outputs[at]

@@ -7,7 +7,7 @@ from dataclasses import replace
 from random import Random
 
 from vgpt2.datagen.conditions import owner_column
-from vgpt2.datagen.faults.edits import Part, swapped, with_filter, with_test, without
+from vgpt2.datagen.faults.edits import Part, has_many_rows, swapped, with_filter, with_test, without
 from vgpt2.datagen.faults.fault import fault
 from vgpt2.datagen.plan import ColumnRef, Query
 from vgpt2.datagen.sides import Side
@@ -104,7 +104,7 @@ def dropped_test(part: Part, side: Side, rng: Random) -> Query | None:
 
 def wrong_end(part: Part, side: Side, rng: Random) -> Query | None:
     """The smallest for the largest: the first order turned round where only the first rows are shown."""
-    if not part.query.top or not part.query.order_by:
+    if not part.query.top or not part.query.order_by or not has_many_rows(part, side):
         return None
     first = part.query.order_by[0]
     return replace(part.query, order_by=swapped(part.query.order_by, 0, replace(first, descending=not first.descending)))
@@ -112,12 +112,13 @@ def wrong_end(part: Part, side: Side, rng: Random) -> Query | None:
 
 def dropped_top(part: Part, side: Side, rng: Random) -> Query | None:
     """All rows for the first ones."""
-    return replace(part.query, top=None) if part.query.top and (part.role == "main" or not part.query.order_by) else None
+    is_orderly = part.role == "main" or not part.query.order_by  # a sub-query has no order without TOP
+    return replace(part.query, top=None) if part.query.top and is_orderly and has_many_rows(part, side) else None
 
 
 def dropped_distinct(part: Part, side: Side, rng: Random) -> Query | None:
     """The same value as often as it occurs."""
-    return replace(part.query, distinct=False) if part.query.distinct else None
+    return replace(part.query, distinct=False) if part.query.distinct and has_many_rows(part, side) else None
 
 
 def _says_whose(ref: ColumnRef, side: Side) -> bool:

@@ -163,6 +163,15 @@ def owner_of(ref: ColumnRef, side: Side) -> Object | None:
     return found if found and found.has(ref.column) else None
 
 
+def has_many_rows(part: Part, side: Side) -> bool:
+    """Whether the conditions leave more than one row of the first table: else no order, total or DISTINCT makes a difference."""
+    table = side.catalogue.get(part.query.source.table)
+    if table is None or part.query.joins:
+        return True
+    fixed = {f.column.column for f in part.query.filters if f.operator == "="}
+    return not any(set(unique) <= fixed for unique in (table.business_key, *table.unique_keys) if unique)
+
+
 def _into_cte(query: Query, put: Callable[[Query], Query], at: int) -> Callable[[Query], Query]:
     return lambda inner: put(replace(query, ctes=swapped(query.ctes, at, replace(query.ctes[at], query=inner))))
 

@@ -59,6 +59,8 @@ def _is_only_restriction(part: Part, side: Side) -> bool:
         return False
     if len(part.query.tables) == 1 and table.name in house_rules().company_masters:
         return False
+    if part.role == "cte" and any(output.column and output.column.column == table.company_column for output in part.query.outputs):
+        return False  # the company is handed on, and may be filtered outside
     tables = [o for o in map(side.catalogue.get, part.query.tables) if o]
     companies = {(o.name, c.name) for o in tables for c in o.columns if c.udt == "bCompany" or c.name == o.company_column}
     restricting = [f for f in part.query.filters if (f.column.table, f.column.column) in companies]
