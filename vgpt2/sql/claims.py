@@ -44,6 +44,9 @@ _CLAUSE = re.compile(
 )
 _CONDITION = re.compile(r"\b(?:if|whether|unless|in case|assuming|suppose|provided)\b[^,;]*", re.IGNORECASE)
 _DENIAL = re.compile(r"\b(?:not true|untrue|not correct|incorrect|wrong|false|a mistake|a myth)\s+(?:that|to say)\b", re.IGNORECASE)
+_ASKS = re.compile(
+    r"\W*(?:do|does|did|is|are|was|were|can|could|would|should|will|has|have|what|which|where|who|why|how|if)\b", re.IGNORECASE
+)
 _QUESTION_OFFER = re.compile(r"\b(?:mean|meant|perhaps|maybe|try|looking for|want)\b", re.IGNORECASE)
 
 
@@ -65,6 +68,10 @@ def _sentences(text: str) -> Iterator[str]:
 def _sentence_claims(sentence: str) -> Iterator[Claim]:
     """Claims of one sentence, in the order of their names."""
     if sentence.rstrip("\"')` ").endswith("?"):
+        stated, semicolon, asked = sentence.rpartition(";")
+        if semicolon and not _ASKS.match(stated):
+            yield from _sentence_claims(stated)
+            sentence = asked
         if not _QUESTION_OFFER.search(sentence):
             return
         rules: tuple[Rule, ...] = tuple(rule for rule in RULES if rule.kind == "use_instead")
