@@ -34,20 +34,8 @@ ROOMS = {
 }
 ROOM_OF = {kind: name for name, room in ROOMS.items() for kind in room.kinds}
 
-# Shares of the questions by kind. Thin: few kinds, for small models and small sets. Wide: all of them.
-SFT_RECIPES: dict[str, dict[str, float]] = {
-    "thin": {"exists_memory": 14, "exists_list": 24, "has_column": 12, "which_column": 6, "sql_select": 28, "sql_join": 16},
-    "wide": {
-        "exists_memory": 16,
-        "exists_list": 16,
-        "has_column": 12,
-        "which_column": 10,
-        "sql_select": 18,
-        "sql_count": 8,
-        "sql_total": 8,
-        "sql_join": 12,
-    },
-}
+# Of the thin recipe's questions, by kind: few kinds, for small models and small sets. The wide recipe is `wide`'s.
+THIN_SHARES = {"exists_memory": 14, "exists_list": 24, "has_column": 12, "which_column": 6, "sql_select": 28, "sql_join": 16}
 # Of the pairs, by the defect that the rejected answers have and the kind of question it is made on.
 PAIR_SHARES: dict[tuple[str, str], float] = {
     ("verdict", "exists_memory"): 26,
@@ -81,10 +69,10 @@ def suite_side(names: Names) -> Side:
     return Side(names, split="suite", held_out=True)
 
 
-def sft_chats(names: Names, *, recipe: str, size: int, seed: int, progress: Progress) -> list[Chat]:
-    """About `size` training questions as chats in a seeded order; fewer where a catalogue has too little for a kind."""
+def sft_chats(names: Names, *, size: int, seed: int, progress: Progress) -> list[Chat]:
+    """About `size` questions of the thin recipe as chats in a seeded order; fewer where a catalogue has too little for a kind."""
     side, seen, chats = training_side(names), set[str](), list[Chat]()
-    counts = apportioned(SFT_RECIPES[recipe], size)
+    counts = apportioned(THIN_SHARES, size)
     for name, room in ROOMS.items():
         rng = Random(f"{seed}/sft/slots/{name}")
         kinds = {kind: counts[kind] for kind in room.kinds if kind in counts}

@@ -8,8 +8,8 @@ from vgpt2.datagen.questions import Question, Subject
 from vgpt2.datagen.recipes import (
     ROOM_OF,
     ROOMS,
-    SFT_RECIPES,
     SUITE_SIZES,
+    THIN_SHARES,
     apportioned,
     balanced_slots,
     evened,
@@ -23,13 +23,13 @@ def plain(rows):
     return rows
 
 
-def sft(names, size, seed=1, recipe="thin"):
-    return sft_chats(names, recipe=recipe, size=size, seed=seed, progress=plain)
+def sft(names, size, seed=1):
+    return sft_chats(names, size=size, seed=seed, progress=plain)
 
 
 def test_shares_are_rounded_to_the_right_sum():
     assert apportioned({"a": 1, "b": 1, "c": 1}, 10) == {"a": 4, "b": 3, "c": 3}
-    assert sum(apportioned(SFT_RECIPES["wide"], 617).values()) == 617
+    assert sum(apportioned(THIN_SHARES, 617).values()) == 617
 
 
 @pytest.mark.parametrize("count", [24, 70, 240, 1000])
@@ -69,10 +69,9 @@ def test_the_same_seed_gives_the_same_questions_and_another_seed_others(core):
     assert first != other
 
 
-@pytest.mark.parametrize("recipe", SFT_RECIPES)
-def test_a_set_has_the_kinds_of_its_recipe_in_their_shares(core, recipe):
-    counts = Counter(q.kind for chat in sft(core, 400, recipe=recipe) for q in chat)
-    wanted = apportioned(SFT_RECIPES[recipe], 400)
+def test_a_set_has_the_kinds_of_its_recipe_in_their_shares(core):
+    counts = Counter(q.kind for chat in sft(core, 400) for q in chat)
+    wanted = apportioned(THIN_SHARES, 400)
     assert set(counts) == set(wanted)
     assert all(abs(counts[kind] - wanted[kind]) <= 2 + 0.1 * wanted[kind] for kind in wanted)
 
