@@ -181,16 +181,16 @@ class Statements:
         first = s.tok
         name = _name_of_view(s)
         place = source.place(start + first.pos)
-        node: st.Statement | None = None
+        kept = None
         try:
             node = ddl.create(s)
             if s.tok.kind not in (END, GO) and not s.at(";") and s.tok.key not in STATEMENTS:
-                s.fail(f"view '{name.last}': its query ends before '{s.tok.text[:20]}', which is not read; its columns may be incomplete")
+                s.fail(f"view '{name.last}': its query ends before '{s.tok.text[:20]}', which is not read; its columns are left out")
+            kept = node if isinstance(node, st.ViewDefinition) else None
         except ParseError as error:
             self.unread.append(Unread(source.place(start + error.pos), error.message))
             s.depth = 0
         about = comments.above(source.comments, source.line(start + first.pos)) if self._is_plain else None
-        kept = node if isinstance(node, st.ViewDefinition) else None
         if first.key == "CREATE" and name.last in self._views:
             before = self._views[name.last][2]
             self.unread.append(Unread(place, f"view '{name.last}' is defined before, at {before}; the first is kept"))

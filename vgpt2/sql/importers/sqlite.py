@@ -31,7 +31,7 @@ def read_database(path: Path) -> Drafts:
         connection.set_progress_handler(lambda: 1, _MAX_STEPS)
         connection.execute("PRAGMA trusted_schema = OFF")
         return _drafts(connection, path)
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:  # the latter: a message that quotes damaged text
         raise ValueError(f"{path}: SQLite cannot read it: {str(error)[:80]}; give an intact database file") from None
     finally:
         connection.close()
@@ -66,6 +66,7 @@ def _complete(connection: sqlite3.Connection, drafts: Drafts, kind: str, name: s
     if kind == "view":
         if draft.definition is None:
             draft.columns = [_column(row, None) for row in columns]
+            drafts.unread[:] = [entry for entry in drafts.unread if not entry.place.startswith(f"{path.name}, {name}:")]
         return
     read = {column.name: column for column in draft.columns}
     draft.columns = [_column(row, read.get(row[0])) for row in columns]
