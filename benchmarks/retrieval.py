@@ -60,15 +60,19 @@ def main() -> None:
     catalogues = {"bundled": core} | ({"full": described_by(load_catalogue(options.full), core)} if options.full else {})
     rows = []
     for name, catalogue in catalogues.items():
+        asked = [q for q in questions if q.objects and all(catalogue.knows(o) for o in q.objects)]
+        if not asked:
+            print(f"\n{name}: holds the gold objects of no question")
+            continue
         print(f"\n{name}: {catalogue}")
         print(f"{'':24}" + "".join(f"recall@{k:<4}" for k in DEPTHS) + "".join(f"all@{k:<7}" for k in DEPTHS) + "CPU ms  build s")
         for label, parts in LADDER.items():
-            row = {"catalogue": name, "parts": label} | measure(catalogue, questions, parts)
+            row = {"catalogue": name, "parts": label} | measure(catalogue, asked, parts) | {"left_out": len(questions) - len(asked)}
             rows.append(row)
             print(line(row))
         print(f"{'':24}{rows[-1]['questions']} questions, {rows[-1]['left_out']} left out")
         if options.misses:
-            show_misses(catalogue, questions)
+            show_misses(catalogue, asked)
     if options.json:
         suite = {"file": options.suite.name, "sha256": hashlib.sha256(options.suite.read_bytes()).hexdigest()}
         machine = {"python": platform.python_version(), "machine": platform.machine(), "date": date.today().isoformat()}
@@ -91,12 +95,11 @@ def retriever(catalogue: Catalogue, parts: Sequence[str]) -> Retriever:
     return Retriever(catalogue, find_glossary(CORE, catalogue), parts=parts)
 
 
-def measure(catalogue: Catalogue, questions: Sequence[Question], parts: Sequence[str]) -> dict[str, Any]:
+def measure(catalogue: Catalogue, asked: Sequence[Question], parts: Sequence[str]) -> dict[str, Any]:
     """Recall and all-found shares at each depth, and CPU milliseconds a question."""
     start = time.process_time()
     found_by = retriever(catalogue, parts)
     build_s = time.process_time() - start
-    asked = [q for q in questions if q.objects and all(catalogue.knows(name) for name in q.objects)]
     recalls: dict[int, list[float]] = {k: [] for k in DEPTHS}
     spent = 0.0
     for question in asked:
@@ -109,7 +112,6 @@ def measure(catalogue: Catalogue, questions: Sequence[Question], parts: Sequence
     n = len(asked)
     return {
         "questions": n,
-        "left_out": len(questions) - n,
         **{f"recall@{k}": round(sum(recalls[k]) / n, 4) for k in DEPTHS},
         **{f"all@{k}": round(sum(share == 1 for share in recalls[k]) / n, 4) for k in DEPTHS},
         "cpu_ms": round(1000 * spent / n, 2),

@@ -1,10 +1,10 @@
 """The schema part of a prompt, one text for training, judging and answering: objects, whole-key joins, and glossary terms that apply.
 
-    APTH key(APCo, Mth, APTrans): AP transaction header: one posted vendor invoice
-      APCo tinyint key - AP company
-      ...
-    JOIN APTL TO APTH ON APTL.APCo = APTH.APCo AND APTL.Mth = APTH.Mth AND APTL.APTrans = APTH.APTrans
-    TERM unpaid vendor invoice: APTH.OpenYN; WHERE APTH.OpenYN = 'Y'
+APTH key(APCo, Mth, APTrans): AP transaction header: one posted vendor invoice
+  APCo tinyint key - AP company
+  ...
+JOIN APTL TO APTH ON APTL.APCo = APTH.APCo AND APTL.Mth = APTH.Mth AND APTL.APTrans = APTH.APTrans
+TERM unpaid vendor invoice: APTH.OpenYN; WHERE APTH.OpenYN = 'Y'
 """
 
 from __future__ import annotations

@@ -60,6 +60,39 @@ def test_show_prints_columns_and_joins(capsys: pytest.CaptureFixture[str]) -> No
     assert "JOIN APTL TO APTH ON APTL.APCo = APTH.APCo" in out
 
 
+def test_search_prints_a_table_of_objects_with_the_reason_for_each(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["search", "vendor", "invoices", "on", "hold", "--limit", "4"]) == 0
+    head, *lines = capsys.readouterr().out.splitlines()
+    assert head.split() == ["rank", "object", "why", "description"]
+    assert [line.split()[0] for line in lines] == ["1", "2", "3", "4"]
+    assert {"APTH", "APHD"} <= {line.split()[1] for line in lines}
+    assert main(["search", "qqqq"]) == 0
+    assert capsys.readouterr().out.startswith("no object fits")
+
+
+def test_search_prints_json_or_the_schema_prompt(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["search", "invoices on hold", "--json", "--limit", "3"]) == 0
+    read = json.loads(capsys.readouterr().out)
+    assert len(read["objects"]) == 3
+    assert {"name", "why", "score", "columns", "note", "description"} == set(read["objects"][0])
+    assert "invoice on hold" in read["terms"]
+    assert main(["search", "invoices on hold", "--schema", "--limit", "3", "--max-tokens", "500"]) == 0
+    assert "APHD key(APCo, Mth, APTrans, APLine, APSeq, HoldCode)" in capsys.readouterr().out
+
+
+def test_search_takes_glossary_and_descriptions_from_another_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "objects.json").write_text('[{"name": "APTH", "kind": "view"}]', encoding="utf-8")
+    (tmp_path / "columns.json").write_text(
+        json.dumps([{"object": "APTH", "column": "APCo"}, {"object": "APTH", "column": "Box"}]), encoding="utf-8"
+    )
+    (tmp_path / "said").mkdir()
+    (tmp_path / "said" / "objects.json").write_text('[{"name": "APTH", "kind": "view", "description": "bills"}]', encoding="utf-8")
+    (tmp_path / "said" / "columns.json").write_text("[]", encoding="utf-8")
+    (tmp_path / "said" / "glossary.yaml").write_text("terms:\n  crate: {means: [APTH.Box]}\n", encoding="utf-8")
+    assert main(["search", "crates", "--catalogue", str(tmp_path), "--knowledge", str(tmp_path / "said")]) == 0
+    assert capsys.readouterr().out.splitlines()[1].split() == ["1", "APTH", "glossary", "bills"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -67,6 +100,7 @@ def test_show_prints_columns_and_joins(capsys: pytest.CaptureFixture[str]) -> No
         (["check", "no-such-file.sql"], "no-such-file.sql"),
         (["check", "-", "--catalogue", "no-such-folder"], "no such file; a catalogue folder holds"),
         (["check", "-", "--rules", "no-such-rules.yaml"], "no-such-rules.yaml"),
+        (["search", "bills", "--knowledge", "no-such-folder"], "no-such-folder"),
     ],
 )
 def test_what_cannot_be_carried_out_is_one_line_and_exit_code_two(

@@ -51,4 +51,3 @@ class KeyGraph:
                     price = 0.0 if other in goals else math.log2(2 + len(self._neighbours[other]))
                     heapq.heappush(heap, (cost + price, steps + 1, (*way, other)))
         return []
-

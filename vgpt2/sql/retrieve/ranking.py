@@ -1,7 +1,7 @@
 """The objects worth showing for a question, best first, each with its reason: names it mentions, glossary, text, and what joins them.
 
-    retriever = Retriever(catalogue, glossary)
-    retriever.retrieve("vendor invoices on hold", limit=10)
+retriever = Retriever(catalogue, glossary)
+retriever.retrieve("vendor invoices on hold", limit=10)
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from threading import Lock
-from typing import Literal
+from typing import Literal, get_args
 
 from vgpt2.sql.catalogue import Catalogue
 from vgpt2.sql.glossary import Glossary
@@ -23,7 +23,7 @@ from vgpt2.sql.retrieve.terms import TermFinder, TermHit
 from vgpt2.sql.retrieve.words import STOP_WORDS, Stemmer, split_name, words
 from vgpt2.sql.schema import Object
 
-Why = Literal["literal", "approved", "glossary", "text", "closure"]
+Why = Literal["literal", "approved", "glossary", "text", "closure"]  # a hit of several kinds bears the first of them
 PARTS = (*FIELDS, "prior", "closure")
 
 
@@ -31,7 +31,8 @@ PARTS = (*FIELDS, "prior", "closure")
 class Tuning:
     """What each kind of evidence is worth; a BM25 score counts relative to the question's best."""
 
-    literal: float = 10.0
+    literal: float = 20.0
+    another_case: float = 10.0
     approved: float = 2.0
     term: float = 1.0
     scattered: float = 0.6  # share of a term whose words do not stand side by side
@@ -40,7 +41,7 @@ class Tuning:
     later: float = 0.75  # each further meaning of a term counts this much of the one before
     text: float = 1.2
     parents: float = 0.04  # for each doubling of the keys that point at an object
-    core: float = 0.25  # an object that somebody described
+    core: float = 0.1  # an object that somebody described
     background: float = -0.8
     module: float = 0.5  # an object of the module that all of the best hits belong to
     joined: float = 0.3  # for each of the best hits that a key joins to the object
@@ -80,15 +81,13 @@ class Found:
 @dataclass
 class _Evidence:
     score: float = 0.0
-    best: float = -math.inf
-    why: Why = "text"
+    why: Why = "closure"
     columns: list[str] = field(default_factory=list)
     note: str | None = None
 
     def add(self, worth: float, why: Why) -> None:
         self.score += worth
-        if worth > self.best:
-            self.best, self.why = worth, why
+        self.why = min(self.why, why, key=get_args(Why).index)
 
 
 class Retriever:
@@ -144,12 +143,12 @@ class Retriever:
 
     def _add_names(self, found: dict[str, _Evidence], written: Sequence[str]) -> None:
         """Objects whose name the question holds: in exact case, or in another with a note."""
-        for position, word in enumerate(written):
+        for word in dict.fromkeys(written):
             name = word if word in self._group_of else self._in_another_case(word)
             if name is None:
                 continue
             evidence = found[self._group_of[name]]
-            evidence.add(self._tuning.literal - position / 1000, "literal")
+            evidence.add(self._tuning.literal if name == word else self._tuning.another_case, "literal")
             if name != word:
                 evidence.note = f"written '{word}'; the name is {name}"
             elif name != self._group_of[name]:
@@ -223,7 +222,7 @@ class Retriever:
             for between in way[1:-1]:
                 weaker = min(found[way[0]].score, found[way[-1]].score)
                 if between not in found or found[between].score < weaker * self._tuning.link:
-                    found[between].score, found[between].why = weaker * self._tuning.link, "closure"
+                    found[between].score = weaker * self._tuning.link
 
     def _prior_of(self, members: Sequence[str]) -> float:
         """What an object is worth before any question: how many others point at it, whether it is described, whether it is background."""
