@@ -102,7 +102,9 @@ def test_the_unanswerable_are_asked_by_a_name_that_nothing_bears_and_answered_wi
 def test_a_generated_set_passes_the_audit(core, shop, tmp_path, shop_folder, recipe, stage):
     for names, folder in ((core, "data/catalogues/vista-core"), (shop, shop_folder)):
         path = tmp_path / f"{stage}.jsonl"
-        rows = (records.dpo_rows if stage == "dpo" else records.kto_rows)(made(names, recipe, 120, purpose=stage).pairs, seed=3)
+        rows = (records.dpo_rows if stage == "dpo" else records.kto_rows)(
+            made(names, recipe, 100 if stage == "dpo" else 240, purpose=stage).pairs, seed=3
+        )
         path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
         result = audit([path], catalogue=folder)
         assert result.passed, render(result)
