@@ -15,10 +15,12 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Any, TypeAlias
 
-from vgpt2.sql.binding import Binding, Bound, Source, bind
+from vgpt2.sql.binding import Binding, TooMuchWork, bind
 from vgpt2.sql.catalogue import Catalogue
+from vgpt2.sql.checker import MAX_CHARACTERS
 from vgpt2.sql.grouping import AGGREGATES
 from vgpt2.sql.keys import Equalities, Term
+from vgpt2.sql.lineage import Lineage, column_name, table_name
 from vgpt2.sql.parser import nodes as n
 from vgpt2.sql.parser import parse
 from vgpt2.sql.parser import statement_nodes as st
@@ -31,6 +33,7 @@ _SYNONYMS = {"!=": "<>", "!<": ">=", "!>": "<="}
 _DATE = re.compile(r"'(?:(\d{4})[-/]?(\d{2})[-/]?(\d{2})|(\d{1,2})[-/](\d{1,2})[-/](\d{4}))(?:[ T]00:00(?::00(?:\.0+)?)?)?'")
 _RANKINGS = frozenset(("ROW_NUMBER", "RANK", "DENSE_RANK", "NTILE", "LAG", "LEAD", "FIRST_VALUE", "LAST_VALUE"))
 _TEXT_LIMIT = 500
+MAX_PAIRS = 200_000  # of columns that one text equates
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,8 @@ class Structure:
 
 def structure(sql: str, catalogue: Catalogue) -> Structure:
     """The structure of a text; of one that does not parse or resolve, what can be told. Raises TooMuchWork on texts made to be slow."""
+    if len(sql) > MAX_CHARACTERS:
+        raise TooMuchWork
     statements, _ = parse(sql)
     reader = _Reader(bind(statements, catalogue))
     return Structure(
@@ -80,8 +85,7 @@ class _Reader:
 
     def __init__(self, b: Binding) -> None:
         self._b = b
-        self._bound_of = {id(bound.select): bound for bound in b.selects}
-        self._output_lists: dict[int, list[tuple[str | None, Any]]] = {}
+        self._lineage = Lineage(b)
         self._texts: dict[Term, str] = {}
         self.sources = [source for bound in b.selects for source in bound.scope.sources]
         self._equal = Equalities(b).joined
@@ -90,16 +94,18 @@ class _Reader:
     def returned(self, statements: Sequence[st.Statement]) -> set[str]:
         """Columns behind the outputs of the last query that returns rows."""
         queries = [s.query for s in statements if isinstance(s, st.SelectStatement)]
-        selects = [self._selects(query) for query in queries]
+        selects = [self._lineage.selects(query) for query in queries]
         returning = [found for found in selects if found and found[0].select.into is None and found[0].outputs]
         last = returning[-1] if returning else []
-        return {name for bound in last for _, output in self._outputs(bound) for name in self._names(output)}
+        return {name for bound in last for _, output in self._lineage.outputs(bound) for name in self._lineage.names(output)}
 
     def joins(self) -> Iterator[tuple[str, str]]:
         """Pairs of every class, a class being what equalities say in any number of steps."""
         classes = {id(members): members for members in (self._equal.members(term) for term in self._terms())}
+        if sum(len(members) ** 2 for members in classes.values()) > MAX_PAIRS:
+            raise TooMuchWork
         for members in classes.values():
-            tables = [(source, _column(source, column)) for source, column in members if source.object]
+            tables = [(source, column_name(source, column)) for source, column in members if source.object]
             for (source, a), (other, b) in combinations(tables, 2):
                 if source is not other:
                     yield (a, b) if a <= b else (b, a)
@@ -113,23 +119,23 @@ class _Reader:
     def groups(self) -> Iterator[str]:
         for bound in self._b.selects:
             for expression in bound.select.group_by:
-                yield from self._names(expression)
+                yield from self._lineage.names(expression)
             if bound.select.distinct:
-                yield from (name for _, output in self._outputs(bound) for name in self._names(output))
+                yield from (name for _, output in self._lineage.outputs(bound) for name in self._lineage.names(output))
 
     def aggregates(self) -> Iterator[tuple[str, str]]:
         for call in self._b.calls:
             if call.key in AGGREGATES or call.key in _RANKINGS:
                 function = f"{call.key} DISTINCT" if call.distinct else call.key
-                names = {name for argument in call.args for name in self._names(argument)}
+                names = {name for argument in call.args for name in self._lineage.names(argument)}
                 yield from ((function, name) for name in names or {"*"})
 
     def _see_through(self) -> None:
         """An output of a CTE or derived table is the column it is read from; IN asks for equality."""
         for source in self.sources:
             if len(source.selects) == 1:
-                for name, (_, output) in zip(source.rowset.outputs, self._outputs(source.selects[0])):
-                    behind = self._term(output)
+                for name, (_, output) in zip(source.rowset.outputs, self._lineage.outputs(source.selects[0])):
+                    behind = self._lineage.term(output)
                     if name is not None and behind is not None:
                         self._equal.join((source, name), behind)
         for bound in self._b.selects:
@@ -140,74 +146,14 @@ class _Reader:
 
     def _join_list(self, test: n.Test) -> None:
         if test.predicate == "IN" and isinstance(test.operands[-1], n.Subquery):
-            term = self._term(test.operands[0])
-            for bound in self._selects(test.operands[-1].query):
-                listed = self._term(self._outputs(bound)[0][1]) if self._outputs(bound) else None
+            term = self._lineage.term(test.operands[0])
+            for bound in self._lineage.selects(test.operands[-1].query):
+                listed = self._lineage.term(self._lineage.outputs(bound)[0][1]) if self._lineage.outputs(bound) else None
                 if term is not None and listed is not None:
                     self._equal.join(term, listed)
 
     def _terms(self) -> Iterator[Term]:
         return (found for found in self._b.columns.values() if found[0].object or found[0].selects)
-
-    def _term(self, node: Any) -> Term | None:
-        """The column that an output or expression is, and nothing else."""
-        return node if isinstance(node, tuple) else self._b.columns.get(node) if isinstance(node, n.Name) else None
-
-    def _outputs(self, bound: Bound) -> list[tuple[str | None, Any]]:
-        """(name, expression, or the term that a star stands for) of each column that a SELECT returns."""
-        if id(bound) not in self._output_lists:
-            self._output_lists[id(bound)] = self._read_outputs(bound)
-        return self._output_lists[id(bound)]
-
-    def _read_outputs(self, bound: Bound) -> list[tuple[str | None, Any]]:
-        found: list[tuple[str | None, Any]] = []
-        for name, expression in bound.outputs:
-            if not isinstance(expression, n.Star):
-                found.append((name, expression))
-                continue
-            wanted = expression.qualifier.last if expression.qualifier else None
-            starred = [source for source in bound.scope.sources if wanted in (None, source.name)]
-            found += [(column, (source, column)) for source in starred for column in source.rowset.outputs if column is not None]
-        return found
-
-    def _selects(self, query: n.Query) -> list[Bound]:
-        """The SELECTs of a query, all branches of its UNION."""
-        found, stack = [], [query.body]
-        while stack:
-            body = stack.pop()
-            if isinstance(body, n.Select):
-                found += [self._bound_of[id(body)]] if id(body) in self._bound_of else []
-            else:
-                stack += reversed(body.branches) if isinstance(body, n.SetOperation) else [body.body]
-        return found
-
-    def _names(self, node: Any) -> Iterator[str]:
-        """Columns of tables behind an expression, those that its sub-queries return among them."""
-        stack, seen = [node], set[Term]()
-        while stack:
-            node = stack.pop()
-            if isinstance(node, n.Name) and node in self._b.columns:
-                node = self._b.columns[node]
-            if isinstance(node, tuple):
-                if node in seen:
-                    continue
-                seen.add(node)
-                behind = self._behind(*node)
-                stack += behind
-                if not behind:
-                    yield _column(*node)
-            elif isinstance(node, n.Subquery):
-                stack += [output for bound in self._selects(node.query) for _, output in self._outputs(bound)]
-            elif isinstance(node, n.Call):
-                stack += node.args
-            elif not isinstance(node, n.Exists):
-                stack += n.children(node)
-
-    def _behind(self, source: Source, column: str) -> list[Any]:
-        """What a CTE or derived table gives as `column`, one output for each branch; none for a table."""
-        place = list(source.rowset.outputs).index(column) if column in source.rowset.outputs else None
-        outputs = [self._outputs(bound) for bound in source.selects]
-        return [branch[place][1] for branch in outputs if place is not None and place < len(branch)]
 
     def _filters(self, condition: n.Condition, *, negated: bool = False) -> Iterator[Filter]:
         """What a condition asks beyond equality of two sources' columns; one OR is one filter."""
@@ -228,13 +174,13 @@ class _Reader:
             yield from self._tested(condition, negated)
 
     def _compared(self, node: n.Comparison, negated: bool) -> Iterator[Filter]:
-        left, right = self._term(node.left), self._term(node.right)
+        left, right = self._lineage.term(node.left), self._lineage.term(node.right)
         operator = _SYNONYMS.get(node.operator, node.operator)
         operator = _NEGATED.get(operator, f"NOT {operator}") if negated else operator
         if operator == "=" and left and right and left[0] is not right[0] and self._equal.same(left, right):
             return
         a, b = node.left, node.right
-        if not any(self._names(a)) and any(self._names(b)):
+        if not any(self._lineage.names(a)) and any(self._lineage.names(b)):
             a, b, operator = b, a, _FLIPPED.get(operator, operator)
         yield from self._of_equals(a, operator, self._text(b))
 
@@ -253,15 +199,15 @@ class _Reader:
             yield from self._of_equals(first, operator, ", ".join(sorted(values) if node.predicate == "IN" else values))
 
     def _existence(self, query: n.Query, negated: bool) -> Iterator[Filter]:
-        for bound in self._selects(query):
+        for bound in self._lineage.selects(query):
             for source in bound.scope.sources[:1]:
-                yield _table(source), "NOT EXISTS" if negated else "EXISTS", ""
+                yield table_name(source), "NOT EXISTS" if negated else "EXISTS", ""
 
     def _of_equals(self, node: n.Expression, operator: str, value: str) -> Iterator[Filter]:
         """The filter, stated of every column that must be equal to the tested one."""
-        term = self._term(_bare(node))
+        term = self._lineage.term(_bare(node))
         equal = self._equal.members(term) if term else ()
-        named = {_column(source, column) for source, column in equal if source.object}
+        named = {column_name(source, column) for source, column in equal if source.object}
         for what in named or {self._text(node)}:
             yield what, operator, value
 
@@ -288,7 +234,7 @@ class _Reader:
         if isinstance(node, n.Call):
             return self._call_text(node)
         if isinstance(node, n.Subquery):
-            outputs = [self._text(output) for bound in self._selects(node.query) for _, output in self._outputs(bound)]
+            outputs = [self._text(output) for bound in self._lineage.selects(node.query) for _, output in self._lineage.outputs(bound)]
             return f"(SELECT {', '.join(outputs)})"
         if isinstance(node, n.CONDITIONS):
             return " AND ".join(sorted(" ".join(part).strip() for part in self._filters(node)))
@@ -297,8 +243,8 @@ class _Reader:
     def _term_text(self, term: Term) -> str:
         """What is behind a column, cut where it is long: a chain of CTEs may double it at every step."""
         if term not in self._texts:
-            behind = self._behind(*term)
-            text = self._text(behind[0]) if len(behind) == 1 else " ".join(sorted(self._names(term)))
+            behind = self._lineage.behind(*term)
+            text = self._text(behind[0]) if len(behind) == 1 else " ".join(sorted(self._lineage.names(term))) or column_name(*term)
             self._texts[term] = text[:_TEXT_LIMIT]
         return self._texts[term]
 
@@ -306,14 +252,6 @@ class _Reader:
         words = [node.datepart.upper()] if node.datepart else []
         words += ["*" if isinstance(argument, n.Star) else self._text(argument) for argument in node.args]
         return f"{node.name.text.upper()}({'DISTINCT ' if node.distinct else ''}{', '.join(words)})"
-
-
-def _table(source: Source) -> str:
-    return source.object.name if source.object else source.name
-
-
-def _column(source: Source, column: str) -> str:
-    return f"{_table(source)}.{column}"
 
 
 def _conjuncts(condition: n.Condition) -> Iterator[n.Condition]:

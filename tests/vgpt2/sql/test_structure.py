@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from vgpt2.sql.binding import TooMuchWork
 from vgpt2.sql.catalogue import Catalogue, load_catalogue
 from vgpt2.sql.structure import Structure, as_data, structure
 
@@ -165,3 +166,10 @@ def test_a_suite_holds_lists_in_a_fixed_order(core):
     assert data["functions"] == ["SUM"]
     assert data["aggregates"] == [["SUM", "APTL.GrossAmt"]]
     assert data["tables"] == ["APTH", "APTL"]
+
+
+@pytest.mark.parametrize("text", ["SELECT 1 --" + "x" * 100_000, "a chain of self-joins"], ids=["long", "chained"])
+def test_texts_made_to_be_slow_are_refused(core, text):
+    chain = " ".join(f"JOIN APTH t{i} ON t{i}.Vendor = t{i - 1}.Vendor" for i in range(1, 500))
+    with pytest.raises(TooMuchWork):
+        structure(text if text.startswith("SELECT") else f"SELECT t0.Vendor FROM APTH t0 {chain}", core)
