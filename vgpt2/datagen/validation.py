@@ -6,9 +6,8 @@ seen, so questions asked from memory are about the objects of training, in sente
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from itertools import cycle
 from random import Random
 from typing import Any
 
@@ -93,15 +92,17 @@ def _sql(category: str, count: int, settings: QuerySettings) -> Callable[[_Drawi
 
 
 def _corrections(count: int) -> Callable[[_Drawing], list[Row]]:
-    """Wrong SQL and what it was for; each fault in turn, where the query offers a place for it."""
+    """Wrong SQL and what it was for; no fault a second time while another one fits."""
 
     def make(d: _Drawing) -> list[Row]:
         rng = Random(f"{d.purpose}/faults")
-        faults = cycle(rng.sample(sorted(FAULTS), len(FAULTS)))
+        left = rng.sample(sorted(FAULTS), len(FAULTS))
         found: list[Row] = []
         for question in _queries(d, "sql", 2 * count, _PLAIN):
-            name, wrong = _broken(question, faults, d, rng)
+            name, wrong = _broken(question, left, d, rng)
             if wrong and len(found) < count:
+                left.remove(name)
+                left.append(name)
                 number = len(found) % len(REPAIRS)
                 ask = REPAIRS[number].format(ask=_statement(question.ask), wrong=fenced(wrong))
                 asked = replace(question, ask=ask, template=f"repair-h{number + 1:02d}")
@@ -111,11 +112,10 @@ def _corrections(count: int) -> Callable[[_Drawing], list[Row]]:
     return make
 
 
-def _broken(question: Question, faults: Iterator[str], d: _Drawing, rng: Random) -> tuple[str, str | None]:
-    """The next fault that the query can have, and the SQL with it; every fault is tried once."""
+def _broken(question: Question, faults: Sequence[str], d: _Drawing, rng: Random) -> tuple[str, str | None]:
+    """The first fault that the query can have, and the SQL with it."""
     assert question.query
-    for _ in FAULTS:
-        name = next(faults)
+    for name in faults:
         broken = FAULTS[name].apply(question.query, d.side, rng)
         if broken is not None:
             return name, sql_of(broken)
