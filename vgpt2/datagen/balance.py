@@ -16,6 +16,7 @@ from vgpt2.datagen.similarity import earlier_twins
 NEAR = 0.9  # share of common runs of words from which two cases are near duplicates
 NEAR_SHARE = 0.01  # of a set that may be near duplicates
 ABSENT = (0.05, 0.20)
+LEAST_OF_KIND, LEAST_OF_TEMPLATE = 5, 20  # questions below which a share says nothing
 LENGTH_RATIO = (0.8, 1.25)
 
 
@@ -65,7 +66,8 @@ def absent_share(cases: Sequence[Facts]) -> Outcome:
     for balance in templates:
         kinds[balance.template.rpartition("-")[0]].append(balance)
     whole = [Balance(kind, sum(b.asked for b in group), sum(b.absent for b in group), False) for kind, group in kinds.items()]
-    judged = [balance for balance in whole if balance.asked >= 5] + [balance for balance in templates if balance.asked >= 20]
+    judged = [balance for balance in templates if balance.asked >= LEAST_OF_TEMPLATE]
+    judged += [balance for balance in whole if balance.asked >= LEAST_OF_KIND]
     says = "{0.template}: {0.absent} of {0.asked} questions ask for something absent; 5-20 % must"
     return Outcome(len(judged), tuple(_of_set(says.format(b)) for b in judged if not _some_absent(b)))
 
@@ -172,7 +174,7 @@ def _of_set(says: str) -> Failure:
 
 def _some_absent(balance: Balance) -> bool:
     least, most = ABSENT
-    return max(1, floor(least * balance.asked)) <= balance.absent <= ceil(most * balance.asked) + 1  # chance, in a small group
+    return floor(least * balance.asked) <= balance.absent <= ceil(most * balance.asked) + 1  # one more by chance, in a small group
 
 
 def _by_category(cases: Iterable[Facts]) -> dict[str, list[Facts]]:

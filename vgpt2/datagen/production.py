@@ -11,18 +11,22 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass
 from hashlib import blake2b
+from math import ceil
 from random import Random
 from typing import Any, Protocol
 
-from vgpt2.datagen.phrasings import asks_existence
+from vgpt2.datagen.balance import ABSENT, LEAST_OF_KIND, LEAST_OF_TEMPLATE
+from vgpt2.datagen.names import Names
+from vgpt2.datagen.phrasings import asks_existence, takes_no_name
 from vgpt2.datagen.questions import Chat
 from vgpt2.datagen.recipes import evened
 from vgpt2.datagen.records import Row, sft_rows
 from vgpt2.datagen.similarity import masked
+from vgpt2.datagen.statements import Reading
 from vgpt2.datagen.world import Maker, World
 from vgpt2.workers import Crew, in_order
 
-CHUNK = 2000  # questions a maker is asked for at once: enough that each sentence of a kind gets its share of absent things
+CHUNK = 2000  # questions a maker is asked for at once: in equal parts, numbered in the seed text
 ROUNDS = 3  # a category that is short of its quota is asked again
 LEAST_GAIN = 0.05  # of what was asked for: below, its material is at its end
 CREW = Crew("generating", "once more, or without workers: --workers 0", stall_s=600.0)
@@ -59,11 +63,13 @@ class Product:
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """One chat as a row of JSON without its id; `keys` tell its questions apart, `verdicts` pair a template with a real or unreal name."""
+    """One chat as a row of JSON without its id, and of each of its questions what the set's balance depends on."""
 
     row: bytes
-    keys: tuple[bytes, ...]
-    verdicts: tuple[tuple[str, bool] | None, ...]
+    keys: tuple[bytes, ...]  # two questions with one key are alike but for their values
+    templates: tuple[str, ...]
+    verdicts: tuple[tuple[str, bool] | None, ...]  # where it asks whether a name is real: the template, and whether it is
+    is_absent: tuple[bool, ...]  # what is asked for is not there
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +87,7 @@ class Workshop:
     makers: Callable[[], Mapping[str, Maker]]
 
 
-def produce(
-    workshop: Workshop, quotas: Mapping[str, int], *, seed: str, workers: int = 0, progress: Progress | None = None
-) -> Product:
+def produce(workshop: Workshop, quotas: Mapping[str, int], *, seed: str, workers: int = 0, progress: Progress | None = None) -> Product:
     """Rows of every category up to its quota of questions, in an order fixed by `seed`, no two questions alike but for their values."""
     kept: dict[str, list[Made]] = {category: [] for category in quotas}
     seen: set[bytes] = set()
@@ -104,7 +108,7 @@ def produce(
 def make(workshop: Workshop, job: Job) -> list[Made]:
     """One job's chats, with as many real as unreal names for each sentence that asks whether a name is real."""
     chats = evened(workshop.makers()[job.category](workshop.world, job.count, job.seed))
-    return [_as_made(chat, row) for chat, row in zip(chats, sft_rows(chats))]
+    return [_as_made(chat, row, workshop.world.names) for chat, row in zip(chats, sft_rows(chats))]
 
 
 def plan_table(plan: Sequence[Planned]) -> str:
@@ -124,14 +128,16 @@ def _made(workshop: Workshop, jobs: Sequence[Job], workers: int) -> Iterator[lis
 
 
 def _jobs(category: str, count: int, seed: str) -> list[Job]:
-    return [Job(category, min(CHUNK, count - start), f"{seed}/{start // CHUNK}") for start in range(0, count, CHUNK)]
+    parts = -(-count // CHUNK)
+    return [Job(category, count * (n + 1) // parts - count * n // parts, f"{seed}/{n}") for n in range(parts)]
 
 
-def _as_made(chat: Chat, row: Row) -> Made:
+def _as_made(chat: Chat, row: Row, names: Names) -> Made:
     without_id = {name: value for name, value in row.items() if name != "id"}
     keys = tuple(blake2b(masked(q.prompt).encode(), digest_size=12).digest() for q in chat)
     verdicts = tuple((q.template, q.subject.is_real) if q.subject and asks_existence(q.kind) else None for q in chat)
-    return Made(json.dumps(without_id, ensure_ascii=False).encode(), keys, verdicts)
+    is_absent = tuple(Reading(q.answer, q.ask, names, frozenset()).denies for q in chat)
+    return Made(json.dumps(without_id, ensure_ascii=False).encode(), keys, tuple(q.template for q in chat), verdicts, is_absent)
 
 
 def _is_fresh(chat: Made, seen: set[bytes]) -> bool:
@@ -144,7 +150,7 @@ def _is_fresh(chat: Made, seen: set[bytes]) -> bool:
 
 def _product(kept: Mapping[str, Sequence[Made]], quotas: Mapping[str, int], seed: str) -> Product:
     within = {category: _up_to(chats, quotas[category]) for category, chats in kept.items()}
-    balanced = _without_surplus([(category, chat) for category, chats in within.items() for chat in chats])
+    balanced = _less_absent(_without_surplus([(category, chat) for category, chats in within.items() for chat in chats]))
     plan = tuple(
         Planned(category, quota, _questions(kept[category]), _questions([chat for name, chat in balanced if name == category]))
         for category, quota in quotas.items()
@@ -176,6 +182,41 @@ def _without_surplus(chats: Sequence[tuple[str, Made]]) -> list[tuple[str, Made]
         else:
             kept.append((category, chat))
     return kept[::-1]
+
+
+def _less_absent(chats: Sequence[tuple[str, Made]]) -> list[tuple[str, Made]]:
+    """The chats without those last ones that make a kind of question ask for more absent things than the audit allows.
+
+    A small catalogue runs out of real names before it runs out of unreal ones.
+    """
+    asked, absent = Counter[str](), Counter[str]()
+    for _, chat in chats:
+        for template, is_absent in zip(chat.templates, chat.is_absent):
+            asked.update(_groups(template))
+            absent.update(_groups(template) if is_absent else ())
+
+    def has_too_many(group: str) -> bool:
+        least = LEAST_OF_TEMPLATE if "-" in group else LEAST_OF_KIND
+        return asked[group] >= least and absent[group] > ceil(ABSENT[1] * asked[group])
+
+    kept = []
+    for category, chat in reversed(chats):
+        groups = [group for template in chat.templates for group in _groups(template)]
+        if all(chat.is_absent) and not any(map(_is_exempt, chat.templates)) and any(map(has_too_many, groups)):
+            asked.subtract(groups)
+            absent.subtract(groups)
+        else:
+            kept.append((category, chat))
+    return kept[::-1]
+
+
+def _is_exempt(template: str) -> bool:
+    return asks_existence(template) or takes_no_name(template)
+
+
+def _groups(template: str) -> tuple[str, str]:
+    """What the audit judges a template with: itself and its kind."""
+    return template, template.rpartition("-")[0]
 
 
 def _questions(chats: Sequence[Made]) -> int:

@@ -88,7 +88,7 @@ def no_real_refused(read: Read, context: Context) -> list[Found] | None:
 def alternative_given(read: Read, context: Context) -> list[Found] | None:
     """Every denial of a name says what to use instead."""
     denying = [reading for reading in read.good if reading.denies_a_name]
-    return [Found("names no alternative") for reading in denying if not reading.alternatives] if denying else None
+    return [Found("names no alternative") for reading in denying if not reading.offers_a_name] if denying else None
 
 
 def house_rules(read: Read, context: Context) -> list[Found] | None:

@@ -24,6 +24,7 @@ _IDENTIFIER = re.compile(r"(?<![\w.@#/])[A-Za-z_][\w#$]*(?:\.[A-Za-z_][\w#$]*)?(
 _DEFINED = re.compile(  # names that a query makes: labels, CTEs, aliases
     r"\bAS\s+\[?([A-Za-z_]\w*)|\b([A-Za-z_]\w*)\s+AS\s*\(|\b(?:FROM|JOIN)\s+[\w.\[\]]+\s+(?:AS\s+)?([A-Za-z_]\w*)", re.IGNORECASE
 )
+_OFFER = re.compile(r"\b(?:nearest|closest|use|try|instead|mean|looking for|spelling)\b([^.\n]{1,200})", re.IGNORECASE)
 _VERDICT = re.compile(r"\W*(?:yes|no)\b", re.IGNORECASE)
 _ASKS_EXISTENCE = re.compile(r"\bexists?\b|\breal\b|\bvalid\b|\b(?:is|are) there\b|\bhave (?:a|an)\b", re.IGNORECASE)
 
@@ -67,6 +68,15 @@ class Reading:
     def alternatives(self) -> set[str]:
         """Names that the answer gives in place of one that is not there."""
         return {claim.name for claim in self.claims if claim.kind == "use_instead"} | set(NEAREST.findall(self._prose))
+
+    @property
+    def offers_a_name(self) -> bool:
+        """Whether the answer gives a name in place of one that is not there; a real one may look like any English word, as Stock does."""
+        return bool(self.alternatives) or any(
+            self.names.is_object(word) or self.names.is_column(word)
+            for offer in _OFFER.findall(self._prose)
+            for word in _IDENTIFIER.findall(offer)
+        )
 
     @property
     def denies_a_name(self) -> bool:

@@ -114,8 +114,9 @@ PLANTED = {
     "never absent": (
         "absent things 5-20 %, by template",
         [
-            sft(f"List {x}", sql(GOOD.replace("APRef", x)), template="sql_select-t01")
+            sft(f"List {x} {n}", sql(GOOD.replace("APRef", x)), template="sql_select-t01")
             for x in ["APRef", "InvDate", "DueDate", "InvTotal", "Vendor"]
+            for n in range(4)
         ],
     ),
     "not readable": ("readable rows", [{"question": "q", "answer": "a"}]),
