@@ -135,8 +135,6 @@ def _load_yaml(path: Path) -> Any:
 def _load_json(path: Path) -> Any:
     try:
         return json.loads(_bytes(path))
-    except FileNotFoundError:
-        raise CatalogueError(f"{path}: no such file; a catalogue folder holds objects.json, columns.json and foreign_keys.json") from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise CatalogueError(f"{path}: not valid JSON: {error}") from None
     except RecursionError:
@@ -144,7 +142,9 @@ def _load_json(path: Path) -> Any:
 
 
 def _bytes(path: Path) -> bytes:
-    if path.exists() and not path.is_file():
+    if not path.exists():
+        raise CatalogueError(f"{path}: no such file; a catalogue folder holds objects.json, columns.json and foreign_keys.json")
+    if not path.is_file():
         raise CatalogueError(f"{path}: is not a plain file; name the catalogue's folder or file")
     if path.stat().st_size > MAX_FILE_BYTES:
         raise CatalogueError(f"{path}: holds {path.stat().st_size >> 20} MiB; a catalogue has at most {MAX_FILE_BYTES >> 20}")

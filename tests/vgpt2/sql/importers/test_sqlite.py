@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import sqlite3
 from dataclasses import replace
 from pathlib import Path
@@ -76,22 +77,40 @@ def test_what_the_script_cannot_tell_comes_from_sqlite(tmp_path: Path) -> None:
     assert any("broken" in reason and "gone" in reason for _, reason in drafts.unread)
 
 
-@pytest.mark.parametrize("damage", ["cut", "noise", "text"])
-def test_a_damaged_file_is_refused_in_one_line_or_read(tmp_path: Path, damage: str) -> None:
-    path = database(tmp_path / "x.db", "CREATE TABLE T (A int);" * 1 + "".join(f"CREATE TABLE T{n} (A int, B text);" for n in range(60)))
+def damaged(path: Path, how: str) -> Path:
+    database(path, "".join(f"CREATE TABLE T{n} (A int, B text);" for n in range(60)))
     data = bytearray(path.read_bytes())
-    if damage == "cut":
+    if how == "cut":
         data = data[:5000]
-    elif damage == "noise":
+    elif how == "noise":
         data[100:] = bytes((n * 37) % 256 for n in range(len(data) - 100))
     else:
         at = data.index(b"CREATE TABLE T59")
         data[at + 7 : at + 12] = b"\xff\xfe\xfd\xfc\xfb"
     path.write_bytes(data)
-    try:
-        drafts = read_database(path)
-    except ValueError as error:
-        assert f"{path}: SQLite cannot read it: " in str(error)
-        assert "\n" not in str(error)
-    else:
-        assert drafts.objects
+    return path
+
+
+@pytest.mark.parametrize("how", ["cut", "noise", "text"])
+def test_a_damaged_file_is_refused_in_one_line(tmp_path: Path, how: str) -> None:
+    with pytest.raises(ValueError, match=r"x\.db: SQLite cannot read it: .*; give an intact database file") as caught:
+        read_database(damaged(tmp_path / "x.db", how))
+    assert "\n" not in str(caught.value)
+
+
+def test_no_flipped_byte_raises_anything_else(tmp_path: Path) -> None:
+    """Threat 13."""
+    path = database(tmp_path / "x.db", BIKESHOP.read_text("utf-8"))
+    data = path.read_bytes()
+    rng = random.Random(5)
+    refused = 0
+    for _ in range(60):
+        changed = bytearray(data)
+        for _ in range(8):
+            changed[rng.randrange(16, len(data))] = rng.randrange(256)
+        path.write_bytes(changed)
+        try:
+            assemble(read_database(path))
+        except ValueError:
+            refused += 1
+    assert refused < 60
