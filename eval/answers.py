@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from math import isfinite
 from pathlib import Path
@@ -115,7 +115,9 @@ def read(path: Path, *, may_be_cut: bool = False) -> list[Answer]:
     return list(answers.values())
 
 
-def _answer(row: Mapping[str, Any]) -> Answer:
+def _answer(row: Any) -> Answer:
+    if not isinstance(row, dict):
+        raise TypeError
     sample = row.get("sample", 0)
     if not isinstance(row["id"], str) or not isinstance(row["answer"], str) or not isinstance(sample, int) or sample < 0:
         raise TypeError

@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
+_REVISION = re.compile(r"\w+")
 
 
 def folder_of(name: str | Path) -> Path:
@@ -18,8 +19,9 @@ def folder_of(name: str | Path) -> Path:
         return path
     model = _cache() / f"models--{text.replace('/', '--')}"
     reference = model / "refs" / "main"
-    snapshot = model / "snapshots" / (reference.read_text("utf-8").strip() if reference.is_file() else "")
-    if reference.is_file() and snapshot.is_dir() and snapshot.parent.name == "snapshots":
+    revision = reference.read_text("utf-8").strip() if reference.is_file() else ""
+    snapshot = model / "snapshots" / revision
+    if _REVISION.fullmatch(revision) and snapshot.is_dir():
         return snapshot
     raise ValueError(f"{text}: is no folder here and not in the hub's cache; fetch it with hf download {text}, or give a model folder")
 

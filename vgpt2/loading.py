@@ -73,7 +73,10 @@ def base_of(adapter: Path) -> Path:
     """The base model that an adapter folder names, if it is here."""
     lora.read_adapter_config(adapter)
     name = _json(adapter / lora.CONFIG_FILE).get("base_model_name_or_path")
-    found = folder_of(name) if isinstance(name, str) else None
+    try:
+        found = folder_of(name) if isinstance(name, str) else None
+    except ValueError:
+        found = None
     if found is None or not found.is_dir():
         raise ValueError(f"{adapter / lora.CONFIG_FILE}: its base model '{str(name)[:80]}' is no folder here; give it with --base DIR")
     return found

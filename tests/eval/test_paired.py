@@ -96,5 +96,6 @@ def test_the_first_sentence_counts_rows_and_goals(judged_report):
     assert sentence(compare([sft])) == f"sft reaches {goals} of {goals} goals"
     both = compare([base, sft])
     better = sum(change == "better" for change in changes(both).values())
-    assert sentence(both) == f"sft is better than base on {better} of {len(both.lines)} rows, worse on none; it reaches {goals} of {goals} goals"
+    wins = f"sft is better than base on {better} of {len(both.lines)} rows, worse on none"
+    assert sentence(both) == f"{wins}; it reaches {goals} of {goals} goals"
     assert "worse on " in sentence(compare([sft, base]))

@@ -9,6 +9,7 @@ from tiny_judge import CATALOGUE_FOLDER, gold, write_answers
 
 import vgpt2.generate
 from eval import answers, report, run
+from eval.paired import compare
 from vgpt2 import checkpoint
 from vgpt2.config import LoRAConfig
 from vgpt2.lora import add_lora, lora_parameters, save_adapter
@@ -94,6 +95,65 @@ def test_old_answers_are_judged_again_without_the_model(model, suite, tmp_path):
     again = ("--answers", tmp_path / "out" / "answers.jsonl", "--limit", 8, "--name", "out")
     assert run.main(arguments(suite, tmp_path / "again", *again)) == 0
     assert report.read(tmp_path / "again") == report.read(tmp_path / "out")
+
+
+def test_several_answers_are_drawn_each_by_its_own_seed(model, suite, tmp_path, capsys):
+    drawing = ("--samples", 3, "--temperature", 1.5)
+    assert judge_model(model, suite, tmp_path / "out", *drawing) == 0
+    made = answers.by_question(answers.read(tmp_path / "out" / "answers.jsonl"))
+    assert [[answer.sample for answer in found] for found in made.values()] == [[0, 1, 2]] * 8
+    assert any(len({answer.answer for answer in found}) > 1 for found in made.values())
+    content = report.read(tmp_path / "out")
+    assert set(content["passes"]) == {"pass@1", "pass@2", "all of 2", "pass@3", "all of 3"}
+    assert content["generation"]["decoding"] == "3 samples at temperature 1.5, at most 5 new tokens"
+    assert "pass@3" in capsys.readouterr().out
+    alone = ("--samples", 1, "--temperature", 1.5)
+    assert judge_model(model, suite, tmp_path / "alone", *alone) == 0
+    single = {answer.id: answer.answer for answer in answers.read(tmp_path / "alone" / "answers.jsonl")}
+    assert single == {id: found[0].answer for id, found in made.items()}
+
+
+def test_latency_stands_beside_the_verdicts_and_not_in_them(model, suite, tmp_path, capsys):
+    assert judge_model(model, suite, tmp_path / "out") == 0
+    content = report.read(tmp_path / "out")
+    assert len(content["cost"]["seconds"]) == 8
+    assert content["cost"]["tokens"] <= 8 * 5
+    assert not any("seconds" in answer for answer in content["answers"])
+    assert "seconds an answer: median" in capsys.readouterr().out
+
+
+def test_scalars_go_to_tensorboard_when_asked(suite, tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    path = write_answers(tmp_path / "theirs.jsonl", tiny_judge.read_items(suite), gold)
+    assert run.main(arguments(suite, tmp_path / "out", "--answers", path, "--tensorboard", tmp_path / "events", "--step", 70)) == 0
+    events = EventAccumulator(str(tmp_path / "events")).Reload()
+    (right,) = events.Scalars("eval/right")
+    assert (right.step, right.value) == (70, 1)
+    assert events.Scalars("eval/execution_match")[0].value == 1
+
+
+def test_the_rule_of_the_project_is_printed_at_the_end(suite, tmp_path, capsys):
+    items = tiny_judge.read_items(suite)
+    for name, answerer, says in (("gold", gold, "deploy rule met: 100 % ["), ("silent", tiny_judge.silent, "deploy rule not met: 0 % [")):
+        path = write_answers(tmp_path / f"{name}.jsonl", items, answerer)
+        assert run.main(arguments(suite, tmp_path / name, "--answers", path)) == 0
+        assert says in capsys.readouterr().out
+
+
+def test_schema_is_put_before_questions_and_counted_against_the_answers(model, tmp_path):
+    decoding = ("--limit", 3, "--max-new-tokens", 2, "--dtype", "float32")
+    for way in ("off", "on", "gold"):
+        out = ("--out", str(tmp_path / way), "--retrieval", way)
+        source = ("--model", str(model), "--suite", "plain", "--catalogue", str(CATALOGUE_FOLDER))
+        assert run.main([*source, *out, *map(str, decoding)]) == 0
+    found = {way: report.read(tmp_path / way) for way in ("off", "on", "gold")}
+    assert len({content["prompts"] for content in found.values()}) == 3
+    assert [answer["shown"] for answer in found["off"]["answers"]] == [None] * 3
+    assert all(answer["suffices"] for answer in found["gold"]["answers"])
+    comparison = compare([found["off"], found["on"], found["gold"]])
+    assert sum(comparison.attribution.lost.values()) == 3
+    assert "lost to retrieval" in report.table(comparison)
 
 
 def test_answers_of_anybody_are_judged(suite, tmp_path, capsys):
@@ -182,6 +242,9 @@ def test_answers_that_cannot_be_judged_are_refused_by_line(suite, tmp_path, caps
         ("--checkpoint", "a", "--adapter", "b"),
         ("--model", "a", "--limit", "0"),
         ("--model", "a", "--limit", "-3"),
+        ("--model", "a", "--samples", "4"),
+        ("--model", "a", "--temperature", "-1"),
+        ("--model", "a", "--retrieval", "maybe"),
         ("--model", "a", "--name", "<b>"),
     ],
 )

@@ -74,14 +74,13 @@ def test_a_group_is_held_to_the_threshold_of_its_suite(judged):
 
 def test_rates_by_hand(judged):
     rates = scores.rates(judged(accepter))
-    # 21 real and 21 unreal names, every one accepted; a wrong claim about an unreal name is a hallucination; 4 questions are not about names
+    # 21 real and 21 unreal names, every one accepted; such a claim of an unreal one is a hallucination; 4 questions are not about names
     assert (rates["false_rejection"], rates["false_acceptance"], rates["balanced_accuracy"]) == (0, 1, 0.5)
     assert rates["hallucination"] == pytest.approx(21 / 46)
     assert rates["resolves"] == 0
     perfect = scores.rates(judged(gold))
-    assert {name for name, share in perfect.items() if share == 1} == {
-        "right", "resolves", "house_rules", "nolock", "whole_joins", "structure", "execution_match", "required_elements", "balanced_accuracy"
-    }  # fmt: skip
+    good = "right resolves house_rules nolock whole_joins structure execution_match required_elements balanced_accuracy"
+    assert {name for name, share in perfect.items() if share == 1} == set(good.split())
     assert all(share in (0, 1) for share in perfect.values())
 
 

@@ -57,8 +57,8 @@ GOLD = (
         "DECLARE @From date = '2025-05-01'; " + GOLD.replace("'20250501'", "@From"),
         f"SELECT X.Mth, X.GrossAmt FROM ({GOLD}) X",
         f"WITH X AS ({GOLD}) SELECT * FROM X",
-        "SELECT APTH.Mth, APTL.GrossAmt FROM APTH, APTL WHERE APTL.APCo = APTH.APCo AND APTL.Mth = APTH.Mth AND APTL.APTrans = APTH.APTrans "
-        "AND APTH.APCo = 1 AND CONVERT(varchar(6), APTH.InvDate, 112) = '202505'",
+        "SELECT APTH.Mth, APTL.GrossAmt FROM APTH, APTL WHERE APTL.APCo = APTH.APCo AND APTL.Mth = APTH.Mth "
+        "AND APTL.APTrans = APTH.APTrans AND APTH.APCo = 1 AND CONVERT(varchar(6), APTH.InvDate, 112) = '202505'",
     ],
 )
 def test_another_way_to_ask_the_same_matches(runner, same):
@@ -182,7 +182,7 @@ def test_faults_of_every_kind_change_the_result(names, runner):
             broken = None if BROKEN_SQL & set(fault.codes) else fault.apply(query, side, Random(f"{fault.name}/{seed}"))
             if broken is not None:
                 counts[fault.name][runner.match(gold, sql_of(broken)).verdict] += 1
-    assert LEAVE_THE_RESULT <= counts.keys()
+    assert counts.keys() >= LEAVE_THE_RESULT
     for name in LEAVE_THE_RESULT:
         assert set(counts[name]) == {"same"}
     changing = {name: found for name, found in counts.items() if name not in LEAVE_THE_RESULT}

@@ -13,8 +13,9 @@ CASES = {
     "lines": tiny_judge.QUERIES["join"][0],
     "renamed keys": "SELECT PMSL.SL FROM PMSL WITH (NOLOCK) JOIN JCJM WITH (NOLOCK) ON JCJM.JCCo = PMSL.PMCo AND JCJM.Job = PMSL.Project "
     "WHERE PMSL.PMCo = 7",
-    "three levels": "SELECT APTD.Amount FROM APTH JOIN APTL ON APTL.APCo = APTH.APCo AND APTL.Mth = APTH.Mth AND APTL.APTrans = APTH.APTrans "
-    "JOIN APTD ON APTD.APCo = APTL.APCo AND APTD.Mth = APTL.Mth AND APTD.APTrans = APTL.APTrans AND APTD.APLine = APTL.APLine "
+    "three levels": "SELECT APTD.Amount FROM APTH JOIN APTL ON APTL.APCo = APTH.APCo AND APTL.Mth = APTH.Mth "
+    "AND APTL.APTrans = APTH.APTrans JOIN APTD ON APTD.APCo = APTL.APCo AND APTD.Mth = APTL.Mth "
+    "AND APTD.APTrans = APTL.APTrans AND APTD.APLine = APTL.APLine "
     "JOIN APVM ON APVM.VendorGroup = APTH.VendorGroup AND APVM.Vendor = APTH.Vendor WHERE APTH.APCo = 3 AND APVM.Name LIKE 'A%'",
 }
 
