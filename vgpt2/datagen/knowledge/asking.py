@@ -7,8 +7,9 @@ is never answered in two ways, whichever call or worker made it.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from random import Random
 from typing import Any, Literal
 
@@ -22,11 +23,12 @@ from vgpt2.datagen.world import World
 from vgpt2.sql.schema import Object
 
 Asks = Literal["existence", "name", "topic"]
-ABSENT_SHARE = 0.125  # of the questions that take a name without asking whether it is real
+ABSENT_SHARE = 0.14  # of the questions that take a name without asking whether it is real
 FOLLOWED_SHARE = 0.15  # of the questions get a follow-up turn
 CHANGES_SUBJECT = 1 / 3  # of the follow-ups
-_DRAWS = 12  # attempts for one question
+_DRAWS = 24  # attempts for one question
 _MISSES = 40  # in a row: the material of a kind has ended
+_JUDGED = 5  # questions of a sentence, of which one at least must ask for something absent
 _ROUNDS = 3  # in which kinds with more material make up for the others
 
 
@@ -61,20 +63,32 @@ class Kind:
 
 def make_chats(category: str, kinds: tuple[Kind, ...], world: World, n: int, seed: str) -> list[Chat]:
     """A category's maker, given its kinds: about `n` questions as chats in a seeded order, no prompt twice; see `world.Maker`."""
+    place = place_of(seed)
     stock, seen, asked = stock_of(world.side), set[str](), list[Asked]()
-    active, missing = list(kinds), n - round(n * FOLLOWED_SHARE / (1 + FOLLOWED_SHARE))
+    further = FOLLOWED_SHARE * (1 - CHANGES_SUBJECT) if any(map(_goes_on, kinds)) else 0.0
+    active, missing = list(kinds), n / (1 + further)
+    quotas = {name: range(round(place * count), round((place + 1) * count)) for name, count in _shared(kinds, missing).items()}
     for number in range(_ROUNDS):
-        wanted = _counts(active, missing, Random(f"{seed}/counts/{number}"))
-        made = {kind.name: _deal(kind, stock, world, wanted[kind.name], Random(f"{seed}/{kind.name}/{number}"), seen) for kind in active}
+        made = {kind.name: _deal(kind, stock, world, quotas[kind.name], Random(f"{seed}/{kind.name}/{number}"), seen) for kind in active}
         asked += [one for kind in active for one in made[kind.name]]
-        active = [kind for kind in active if wanted[kind.name] and len(made[kind.name]) >= 0.9 * wanted[kind.name]]
+        active = [kind for kind in active if len(made[kind.name]) >= 0.9 * len(quotas[kind.name]) > 0]
         missing -= sum(map(len, made.values()))
         if not active or missing < 1:
             break
-    asked = trimmed(asked)
+        quotas = {name: range(quotas[name].stop, quotas[name].stop + round(more)) for name, more in _shared(active, missing).items()}
+    asked = trimmed(asked, is_first=place == 0)
     Random(f"{seed}/order").shuffle(asked)
-    chats = _with_follow_ups(kinds, stock, asked, Random(f"{seed}/follow-ups"))
+    chats = _with_follow_ups(kinds, stock, asked, place)
     return [[replace(question, category=category) for question in chat] for chat in chats]
+
+
+def place_of(seed: str) -> int:
+    """The place of a call among the equal parts of one set, the number that ends its seed text; 0 for a set made at once.
+
+    With it the parts' sentences are those that one call would have used: each has its share of absent things in the whole set.
+    """
+    last = seed.rpartition("/")[2]
+    return int(last) if last.isdecimal() and "/" in seed else 0
 
 
 @dataclass(frozen=True)
@@ -98,22 +112,18 @@ class Asked:
         return self.asks == "name" and self.about is not None and not (subject and "." in subject.name)
 
 
-def _counts(kinds: Sequence[Kind], n: int, rng: Random) -> dict[str, int]:
-    """`n` split by the kinds' shares; what is left over goes to kinds by chance, so that many small calls reach all of them."""
+def _shared(kinds: Sequence[Kind], n: float) -> dict[str, float]:
+    """`n` questions split by the kinds' shares."""
     total = sum(kind.share for kind in kinds)
-    exact = {kind.name: n * kind.share / total for kind in kinds}
-    counts = {name: int(value) for name, value in exact.items()}
-    left = rng.choices(list(exact), [exact[name] - counts[name] + 1e-9 for name in exact], k=max(0, n - sum(counts.values())))
-    for name in left:
-        counts[name] += 1
-    return counts
+    return {kind.name: n * kind.share / total for kind in kinds}
 
 
-def _deal(kind: Kind, stock: Stock, world: World, count: int, rng: Random, seen: set[str]) -> list[Asked]:
-    """Up to `count` questions of a kind; those about existence in pairs of a real and an unreal name on one sentence."""
+def _deal(kind: Kind, stock: Stock, world: World, places: range, rng: Random, seen: set[str]) -> list[Asked]:
+    """A question of a kind for each place; those about existence in pairs of a real and an unreal name on one sentence."""
     found: list[Asked] = []
     misses = 0
-    for group in slots(sentences.templates(held_out=world.side.held_out)[kind.name], count, kind.asks, rng):
+    dealt = slots(sentences.templates(held_out=world.side.held_out)[kind.name], places, kind.asks)
+    for group in rng.sample(dealt, len(dealt)):
         if misses > _MISSES:
             break
         made = [_ask(kind, template, real, stock, world, rng, seen) for template, real in group]
@@ -127,25 +137,31 @@ def _deal(kind: Kind, stock: Stock, world: World, count: int, rng: Random, seen:
     return found
 
 
-def slots(templates: Sequence[Template], count: int, asks: Asks, rng: Random) -> list[list[tuple[Template, bool]]]:
-    """Groups of (sentence, whether the name is real), sentences used equally often, each group to be made whole or not at all."""
-    order = rng.sample(list(templates), len(templates))
+def slots(templates: Sequence[Template], places: range, asks: Asks) -> list[list[tuple[Template, bool]]]:
+    """Groups of (sentence, whether the name is real), sentences by turns; a group is to be made whole or not at all."""
     if asks == "existence":
-        return [[(order[i % len(order)], True), (order[i % len(order)], False)] for i in range((count + rng.randint(0, 1)) // 2)]
-    dealt: list[tuple[Template, bool]] = []
-    for i, template in enumerate(order):
-        uses = len(range(i, count, len(order)))
-        absent = _absent(uses, len(dealt), sum(not real for _, real in dealt), rng) if asks == "name" else 0
-        dealt += [(template, j >= absent) for j in range(uses)]
-    rng.shuffle(dealt)
-    return [[slot] for slot in dealt]
+        pairs = range((places.start + 1) // 2, (places.stop + 1) // 2)
+        return [[(templates[n % len(templates)], real) for real in (True, False)] for n in pairs]
+    absent = absent_places(len(templates), places.stop) if asks == "name" else frozenset()
+    return [[(templates[n % len(templates)], n not in absent)] for n in places]
 
 
-def _absent(uses: int, before: int, absent_before: int, rng: Random) -> int:
-    """How many of a sentence's uses ask for something absent: at least one of five, never above a fifth, and on the whole the share."""
-    due = round(ABSENT_SHARE * (before + uses) + rng.random() - 0.5) - absent_before
-    least, most = (1, uses // 5) if uses >= 5 else (0, 1)
-    return min(max(due, least), most, uses)
+@lru_cache(maxsize=256)
+def absent_places(sentences: int, n: int) -> frozenset[int]:
+    """Of the first `n` places, with the sentences by turns, those that ask for something absent: about a seventh of all.
+
+    Each sentence has one within its first five uses and one more within every ten that follow, and never above a fifth.
+    """
+    found: set[int] = set()
+    absent = [0] * sentences
+    for place in range(n):
+        use, sentence = divmod(place, sentences)
+        due = use % 10 == _JUDGED - 1 and absent[sentence] < (use + 6) // 10
+        allowed = absent[sentence] < max(1, (use + 1) // _JUDGED)
+        if due or (allowed and len(found) + 1 <= ABSENT_SHARE * (place + 1) + 0.5):
+            found.add(place)
+            absent[sentence] += 1
+    return frozenset(found)
 
 
 def _ask(kind: Kind, template: Template, real: bool, stock: Stock, world: World, rng: Random, seen: set[str]) -> Asked | None:
@@ -167,30 +183,38 @@ def _ask(kind: Kind, template: Template, real: bool, stock: Stock, world: World,
     return None
 
 
-def trimmed(asked: Iterable[Asked]) -> list[Asked]:
-    """The questions without those about absent things that are more than a sixth of a sentence's or a kind's, where real ones ran out."""
-    asked = list(asked)
+def trimmed(asked: Sequence[Asked], *, is_first: bool) -> list[Asked]:
+    """The questions without what would leave a sentence or a kind with more than a fifth absent.
+
+    In a set's first part, which may be all of it, nor with none of five absent.
+    """
     real = Counter(group for one in asked if one.asks == "name" and not one.is_absent for group in one.groups)
-    kept, absent = [], Counter[str]()
-    for one in asked:
+    absent, kept_real = Counter[str](), Counter[str]()
+    kept = []
+    for one in sorted(asked, key=lambda one: not one.is_absent):
         if one.asks == "name" and one.is_absent:
-            if any(absent[group] + 1 > max(1, real[group] // 5) for group in one.groups):
+            if any(absent[group] + 1 > max(1, real[group] // 4) for group in one.groups):
                 continue
             absent.update(one.groups)
+        elif one.asks == "name" and is_first:
+            kept_real.update(one.groups)
+            if any(not absent[group] and kept_real[group] >= _JUDGED for group in one.groups):
+                continue
         kept.append(one)
     return kept
 
 
-def _with_follow_ups(kinds: Sequence[Kind], stock: Stock, asked: Sequence[Asked], rng: Random) -> list[Chat]:
+def _with_follow_ups(kinds: Sequence[Kind], stock: Stock, asked: Sequence[Asked], place: int) -> list[Chat]:
     """The questions as chats: some are followed by one that goes on with their object, some by one about something else."""
-    following = [kind for kind in kinds if kind.of_object and sentences.follow_ups(kind.name)]
-    wanted = round(len(asked) * FOLLOWED_SHARE * (1 - CHANGES_SUBJECT))
+    following = [kind for kind in kinds if _goes_on(kind)]
+    each = len(asked) * FOLLOWED_SHARE * (1 - CHANGES_SUBJECT) / max(1, len(following))
+    places = range(round(place * each), round((place + 1) * each))
     pools: dict[bool, list[int]] = {
         real: [n for n, one in enumerate(asked) if one.is_absent != real and one.goes_on] for real in (True, False)
     }
     turns: dict[int, Question] = {}
     for kind in following:
-        for [(template, real)] in slots(sentences.follow_ups(kind.name), wanted // len(following), "name", rng):
+        for [(template, real)] in slots(sentences.follow_ups(kind.name), places, "name"):
             at = next((n for n in reversed(pools[real]) if asked[n].question.kind != kind.name), None)
             if at is not None:
                 pools[real].remove(at)
@@ -200,6 +224,11 @@ def _with_follow_ups(kinds: Sequence[Kind], stock: Stock, asked: Sequence[Asked]
     chats = [[one.question, turns[n]] if n in turns else [one.question] for n, one in enumerate(asked)]
     merged = min(len(chats) // 3, round(len(asked) * FOLLOWED_SHARE * CHANGES_SUBJECT))
     return [[*chats[2 * n], *chats[2 * n + 1]] for n in range(merged)] + chats[2 * merged :]
+
+
+def _goes_on(kind: Kind) -> bool:
+    """Whether a kind can be asked of an object that was named before."""
+    return kind.of_object is not None and bool(sentences.follow_ups(kind.name))
 
 
 def _follow_up(kind: Kind, template: Template, stock: Stock, one: Asked) -> Question | None:
