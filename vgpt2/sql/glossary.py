@@ -7,13 +7,14 @@ The glossary is a YAML file beside a catalogue that its users edit:
     background: ['viDim_*']                          # objects that seldom answer a question: ranked last
     terms:
       unpaid vendor invoice:
-        synonyms: [open payable]
+        synonyms: [open payable]                     # other names of it
+        says: [do we still have to pay]              # what people say when they mean it; for finding only, never shown
         means: [APTH.OpenYN, APTD]                   # OBJECT or OBJECT.Column, the best first
         filter: APTH.OpenYN = 'Y'                    # a condition on the first object
         note: shown beside the term
-    sayings:                                         # what people say when they mean these; for finding only, never shown
+    sayings:                                         # what people say of things that no single term names
       left to pay:
-        phrases: [needs to be paid, cash going out]
+        says: [needs to be paid, cash going out]
         means: [APTH.DueDate, APTD]
 
 A glossary may know more of the database than the catalogue it is loaded with: names listed in `known_names.txt` beside the file are left
@@ -38,8 +39,8 @@ from vgpt2.sql.ruleset import HOUSE_CODES, house_rules
 GLOSSARY_FILE = "glossary.yaml"
 KNOWN_NAMES_FILE = "known_names.txt"
 SECTIONS = ("modules", "abbreviations", "background", "terms", "sayings")
-TERM_KEYS = ("synonyms", "means", "filter", "expression", "note")
-SAYING_KEYS = ("phrases", "means")
+TERM_KEYS = ("synonyms", "says", "means", "filter", "expression", "note")
+SAYING_KEYS = ("says", "means")
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the C parser reads ten times as fast; not every build has it
 
 
@@ -60,7 +61,8 @@ class Meaning:
 class Term:
     name: str
     means: tuple[Meaning, ...]  # the best first
-    phrases: tuple[str, ...]  # the name and its synonyms; of a saying, what people say
+    phrases: tuple[str, ...] = ()  # the name and its synonyms; none of a saying
+    says: tuple[str, ...] = ()  # what people say when they mean it: clauses, verbs, slang
     filter: str | None = None  # a condition that the term implies on its first object
     expression: str | None = None  # how to compute what the term names, from the first object's columns
     note: str | None = None
@@ -138,26 +140,28 @@ class _Reader:
 
     def _term(self, name: str, node: yaml.Node, phrases: dict[str, int]) -> Term:
         entries = dict(self._entries(node, TERM_KEYS))
-        said = self._phrases(node, (name, *self._texts(entries.get("synonyms"))), phrases)
+        named = (name, *self._texts(entries.get("synonyms")))
+        says = self._texts(entries.get("says"))
+        self._only_here(node, (*named, *says), phrases)
         means = self._means(name, node, entries)
         conditions = {key: self._condition(key, entries.get(key), means[0]) for key in ("filter", "expression")}
         note = self._text(entries["note"]) if "note" in entries else None
         present = tuple(meaning for meaning in means if meaning)
-        return Term(name, present, said, conditions["filter"], conditions["expression"], note)
+        return Term(name, present, named, says, conditions["filter"], conditions["expression"], note)
 
     def _saying(self, name: str, node: yaml.Node, phrases: dict[str, int]) -> Term:
         entries = dict(self._entries(node, SAYING_KEYS))
-        said = self._phrases(node, self._texts(entries.get("phrases")), phrases)
-        return Term(name, tuple(meaning for meaning in self._means(name, node, entries) if meaning), said)
+        says = self._texts(entries.get("says"))
+        self._only_here(node, says, phrases)
+        return Term(name, tuple(meaning for meaning in self._means(name, node, entries) if meaning), says=says)
 
-    def _phrases(self, node: yaml.Node, said: tuple[str, ...], phrases: dict[str, int]) -> tuple[str, ...]:
-        """The phrases, which no other term may hold; `phrases` has the line of each so far."""
+    def _only_here(self, node: yaml.Node, said: tuple[str, ...], phrases: dict[str, int]) -> None:
+        """Refuses a phrase that another term holds; `phrases` has the line of each so far."""
         for phrase in said:
             folded = " ".join(phrase.lower().split())
             if folded in phrases:
                 raise self._error(node, f"'{phrase}' stands in line {phrases[folded]} too; keep one of them")
             phrases[folded] = _line(node)
-        return said
 
     def _means(self, name: str, node: yaml.Node, entries: Mapping[str, yaml.Node]) -> list[Meaning | None]:
         """What a term stands for, None for each real object that the catalogue lacks."""

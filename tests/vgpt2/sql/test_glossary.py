@@ -22,13 +22,14 @@ background: ['tmp*']
 terms:
   bill:
     synonyms: [vendor invoice]
+    says: [we were billed]
     means: [APTH, APTH.InvTotal]
     filter: APTH.OpenYN = 'Y'
     expression: APTH.InvTotal - APTH.Paid
     note: posted only
 sayings:
   left to pay:
-    phrases: [cash going out]
+    says: [cash going out]
     means: [APTH]
 """
 
@@ -50,11 +51,11 @@ def load(tmp_path: Path, text: str, known: str = "") -> Glossary:
 def test_a_file_is_read_whole(tmp_path: Path) -> None:
     glossary = load(tmp_path, GOOD)
     (term,) = glossary.terms
-    assert (term.name, term.phrases) == ("bill", ("bill", "vendor invoice"))
+    assert (term.name, term.phrases, term.says) == ("bill", ("bill", "vendor invoice"), ("we were billed",))
     assert term.means == (Meaning("APTH"), Meaning("APTH", "InvTotal"))
     assert (term.filter, term.expression, term.note) == ("APTH.OpenYN = 'Y'", "APTH.InvTotal - APTH.Paid", "posted only")
     (saying,) = glossary.sayings
-    assert saying.phrases == ("cash going out",)
+    assert (saying.phrases, saying.says) == ((), ("cash going out",))
     assert (glossary.modules["AP"], glossary.abbreviations["inv"], glossary.background) == (("payables",), "invoice", ("tmp*",))
     assert glossary.skipped == ()
 

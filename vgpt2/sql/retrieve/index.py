@@ -107,7 +107,7 @@ def _terms_by_object(glossary: Glossary) -> dict[str, list[str]]:
     terms: dict[str, list[str]] = defaultdict(list)
     for term in (*glossary.terms, *glossary.sayings):
         for name in {meaning.object: None for meaning in term.means}:
-            terms[name] += term.phrases
+            terms[name] += (*term.phrases, *term.says)
     return terms
 
 

@@ -63,7 +63,7 @@ class Hit:
 
 @dataclass(frozen=True)
 class Found:
-    """What was found for a question: objects, best first, and the terms of the glossary that it uses."""
+    """What was found for a question: objects, best first, and the terms of the glossary that it speaks of; sayings are none."""
 
     hits: tuple[Hit, ...]
     terms: tuple[TermHit, ...]
@@ -135,7 +135,7 @@ class Retriever:
             ranked = sorted(found.items(), key=lambda item: (-item[1].score, item[0]))[:limit]
             content = set(self._content(question))
             hits = tuple(Hit(name, e.why, round(e.score, 4), self._columns(name, e.columns, content), e.note) for name, e in ranked)
-            return Found(hits, tuple(hit for hit in terms if hit.whole and not _is_inner(hit, terms)))
+            return Found(hits, tuple(hit for hit in terms if hit.term.phrases and hit.whole and not _is_inner(hit, terms)))
 
     def group_of(self, name: str) -> str:
         """The object that stands for `name` in answers: bAPTH -> APTH."""
@@ -257,7 +257,7 @@ class Retriever:
     def _small_words(self) -> list[str]:
         """Words that descriptions, terms and modules write in small letters."""
         texts = [o.description or "" for o in self._catalogue.objects.values()]
-        texts += [phrase for term in (*self._glossary.terms, *self._glossary.sayings) for phrase in term.phrases]
+        texts += [phrase for term in (*self._glossary.terms, *self._glossary.sayings) for phrase in (*term.phrases, *term.says)]
         texts += [phrase for module in self._glossary.modules.values() for phrase in module]
         return sorted({word for text in texts for word in words(text) if word.islower()})
 

@@ -44,7 +44,7 @@ class TermFinder:
         self._stemmer = stemmer
         self._by_stem: dict[str, list[_Phrase]] = defaultdict(list)
         for term in (*glossary.terms, *glossary.sayings):
-            for text in term.phrases:
+            for text in (*term.phrases, *term.says):
                 phrase = _phrase(term, text, stemmer)
                 self._by_stem[phrase.content[0] if phrase.content else phrase.stems[0]].append(phrase)
 

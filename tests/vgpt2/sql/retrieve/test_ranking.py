@@ -72,6 +72,14 @@ def test_a_term_leads_to_its_objects_in_their_order_and_is_told() -> None:
     assert [hit.term.name for hit in found.terms] == ["sale"]
 
 
+def test_what_people_say_leads_to_objects_and_a_saying_is_not_told() -> None:
+    term = Term("sale", (Meaning("Product"),), ("sale",), says=("ring it up",))
+    glossary = Glossary(terms=(term,), sayings=(Term("boxes", (Meaning("OrderItem"),), says=("what went out",)),))
+    found = Retriever(shop(), glossary).retrieve("ring it up and tell what went out", limit=2)
+    assert set(found.names) == {"Product", "OrderItem"}
+    assert [hit.term for hit in found.terms] == [term]
+
+
 def test_columns_that_share_words_with_the_question_are_named() -> None:
     hit = Retriever(shop()).retrieve("order by dispatch day", limit=1).hits[0]
     assert (hit.name, hit.columns) == ("Orders", ("ShipDate",))
