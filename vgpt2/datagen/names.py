@@ -8,6 +8,7 @@ The line depends on the names alone, not on any seed, so a suite made once stays
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -22,6 +23,7 @@ SPLITS = ("train", "pairs", "suite")  # SFT; preference sets; suites
 _SHARES = (0.6, 0.8)  # upper ends of train and pairs on [0, 1)
 _HELD_OUT_SHARE = 0.2
 _LISTED_LENGTH = 14
+_ACRONYM = re.compile(r"[A-Z]{2,4}(?=[A-Z][a-z])")
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,11 @@ class Names:
     @cached_property
     def columns(self) -> frozenset[str]:
         return frozenset(column.name for o in self.catalogue.objects.values() for column in o.columns)
+
+    @cached_property
+    def acronyms(self) -> frozenset[str]:
+        """Capitals with which columns' names begin: EEO of EEOClass. In prose they are words."""
+        return frozenset(found[0] for name in self.columns if (found := _ACRONYM.match(name)))
 
     @cached_property
     def _folded(self) -> frozenset[str]:

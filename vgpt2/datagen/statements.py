@@ -111,7 +111,9 @@ class Reading:
         return list({unreal.name: unreal for unreal in reversed(found)}.values())[::-1]
 
     def _is_known(self, word: str) -> bool:
-        if word in self.words or word in SQL_WORDS or word in self._made or word.partition(".")[0] in self._made:
+        if word in self.words or word in SQL_WORDS or word in self.names.acronyms:
+            return True
+        if word in self._made or word.partition(".")[0] in self._made:
             return True
         return is_real(word, None, self.names)
 

@@ -75,10 +75,16 @@ def write(args: argparse.Namespace, out: Path, rows: Iterable[Row], names: Names
 
     options = [f"--catalogue {args.catalogue.resolve().name}", f"--out {args.out.resolve().name}"]
     options += [f"--{name} {vars(args)[name]}" for name in ("size", "recipe") if name in args]
+    options += [f"--{name} {_file_names(given)}" for name in ("shares", "documents", "suite") if (given := vars(args).get(name))]
     named = [Path(args.name).name] if "name" in args else []
     command = " ".join(["python -m vgpt2.datagen", args.command, *named, *options, f"--seed {args.seed}"])
     out.parent.mkdir(parents=True, exist_ok=True)
     return records.write(out, rows, {**about, "command": command, "seed": args.seed, "catalogue": names.catalogue.fingerprint})
+
+
+def _file_names(given: Path | Sequence[Path]) -> str:
+    """Names without their folders, which are the machine's own."""
+    return " ".join(path.resolve().name for path in ([given] if isinstance(given, Path) else given))
 
 
 def _wide(args: argparse.Namespace, names: Names) -> Made:
