@@ -19,7 +19,8 @@ from eval.paired import Cell, Comparison, Line, sentence
 from eval.scores import rates
 
 FAILURES = 3
-FIRST_SCREEN_ROWS = 20
+FIRST_SCREEN_ROWS = 16
+NO_BREAK = "\u00a0"
 LOST_SHOWN = 5
 MARKS = {"better": "▲", "worse": "▼", "same": "=", "cannot tell": "?"}
 
@@ -31,7 +32,7 @@ def render(comparison: Comparison) -> str:
     policy = f"default-src 'none'; style-src '{_digest(STYLE)}'; script-src '{_digest(SCRIPT)}'; base-uri 'none'; form-action 'none'"
     title = text(", ".join(comparison.names))
     rule = decision.decision(list(comparison.answers[-1].values()))
-    wanted = [line for line in comparison.lines if line.want is not None][:FIRST_SCREEN_ROWS] or list(comparison.lines)
+    wanted = [line for line in comparison.lines if _is_first(line, comparison)][:FIRST_SCREEN_ROWS] or list(comparison.lines)
     others = [line for line in comparison.lines if line not in wanted]
     return "\n".join(
         [
@@ -40,10 +41,10 @@ def render(comparison: Comparison) -> str:
             f'<meta http-equiv="Content-Security-Policy" content="{policy}">',
             '<meta name="viewport" content="width=device-width, initial-scale=1">',
             f"<title>{title}</title><style>{STYLE}</style></head><body>",
-            f"<header><h1>{text(sentence(comparison))}; {text(rule)}</h1></header><main>",
+            f"<header><h1>{text(f'{sentence(comparison)}; {rule}'.replace(' %', NO_BREAK + '%'))}</h1></header><main>",
             f'<div class="first">{_results(comparison, wanted)}<div>{_lost(comparison)}{_failures(comparison)}</div></div>',
             _foot(comparison),
-            section("Shares without a goal", _bars(comparison, others)) if others else "",
+            section("More shares", _bars(comparison, others)) if others else "",
             _themes(comparison),
             _rates(comparison),
             _limits(comparison),
@@ -54,6 +55,13 @@ def render(comparison: Comparison) -> str:
             f"</main><script>{SCRIPT}</script></body></html>\n",
         ]
     )
+
+
+def _is_first(line: Line, comparison: Comparison) -> bool:
+    """Whether a row belongs on the first screen: those with a goal, but for the two halves of a balanced accuracy."""
+    group, _, half = line.key.rpartition("/")
+    is_half = half in ("real", "fake") and any(other.key == f"{group}/balanced" for other in comparison.lines)
+    return line.want is not None and not is_half
 
 
 def _results(comparison: Comparison, lines: Sequence[Line]) -> str:

@@ -38,6 +38,10 @@ class Line:
     cells: tuple[Cell, ...]
 
     @property
+    def key(self) -> str:
+        return self.cells[0].row.key
+
+    @property
     def last(self) -> Cell:
         return self.cells[-1]
 

@@ -18,7 +18,14 @@ def test_answers_come_back_as_they_were_written(tmp_path):
 
 @pytest.mark.parametrize(
     "line",
-    ["{", "[]", '{"id": 1, "answer": ""}', '{"id": "a"}', '{"id": "a", "answer": "", "sample": -1}', '{"id": "a", "answer": "", "logp": NaN}'],
+    [
+        "{",
+        "[]",
+        '{"id": 1, "answer": ""}',
+        '{"id": "a"}',
+        '{"id": "a", "answer": "", "sample": -1}',
+        '{"id": "a", "answer": "", "logp": NaN}',
+    ],
 )
 def test_what_is_no_answer_is_refused_by_line(tmp_path, line):
     path = tmp_path / "answers.jsonl"
