@@ -148,7 +148,8 @@ def _held_names(row: dict[str, Any]) -> list[str]:
         return [] if expect["exists"] else [expect["name"]]
     if row.get("group") == "exists_list":
         return [expect["name"]]
-    return [*row.get("objects", []), *([] if expect.get("exists", True) else [expect["name"].rpartition(".")[2]])]
+    invented = not expect.get("exists", True) and "." not in expect["name"]  # a column is held out with its object
+    return [*row.get("objects", []), *([expect["name"]] if invented else [])]
 
 
 def _named(verb: str, names: Sequence[Unreal]) -> Found:
