@@ -52,10 +52,12 @@ def read_folder(folder: Path, progress: Progress = list) -> Drafts:
 
 
 def read_file(path: Path) -> Drafts:
-    """Drafts of one script, its `--` comments taken as descriptions. Raises ValueError for a file that is no plain file or too large."""
-    statements = Statements(is_plain=True)
+    """Drafts of one script; one without GO lines may be another database's. Raises ValueError for no plain file, or too large a one."""
+    text = read_text(path)
+    is_plain = sum(1 for _ in batches(text)) == 1
+    statements = Statements(is_plain=is_plain)
     statements.n_files = 1
-    statements.read(foreign.as_tsql(read_text(path)), path.name)
+    statements.read(foreign.as_tsql(text) if is_plain else text, path.name)
     return statements.drafts()
 
 
