@@ -45,6 +45,7 @@ class Sayings:
         self._of_columns: dict[tuple[str, str], tuple[str, ...]] = {}
         self._of_words: dict[str, str] = {}
         self._terms: dict[str, Term] = {}
+        self._described = {english.gloss(c.description) for o in catalogue.objects.values() for c in o.columns} if glossary else set()
         for term in glossary.terms if glossary else ():
             self._terms.update((phrase.casefold(), term) for phrase in term.phrases if len(phrase.split()) <= _LONGEST_TERM)
             self._read(term, catalogue)
@@ -60,8 +61,8 @@ class Sayings:
         if not found:
             return ()
         others = list(self._of_columns.get((o.name, c.name), ()))
-        others += [re.sub(rf"\b{word}\b", other, found[0]) for word, other in self._of_words.items() if word in found[0].split()]
-        return tuple(dict.fromkeys((*found, *others)))
+        changed = [re.sub(rf"\b{word}\b", other, found[0]) for word, other in self._of_words.items() if word in found[0].split()]
+        return tuple(dict.fromkeys((*found, *(words for words in (*others, *changed) if words not in self._described))))
 
     def terms_in(self, text: str, objects: Sequence[str]) -> list[Term]:
         """Terms that the text uses and that speak of the objects."""

@@ -35,14 +35,21 @@ def test_columns_have_shorter_forms():
 
 def test_a_term_names_an_object_only_where_it_means_just_that(core):
     customer = Term("customer", (Meaning("ARCM"),), ("customer", "client"))
-    active = Term("vendor", (Meaning("APVM"),), ("vendor", "supplier"), filter="APVM.ActiveYN = 'Y'")
+    active = Term("vendor", (Meaning("APVM"),), ("vendor", "creditor"), filter="APVM.ActiveYN = 'Y'")
     several = Term("job", (Meaning("JCJM"), Meaning("PMPM")), ("job", "project"))
     lexicon = Lexicon(training_side(core), Glossary((customer, active, several)))
     assert ("client", "clients") in lexicon.table("ARCM").things
     assert "client number" in lexicon.table("ARTH").words["Customer"]
     said = [form for name in lexicon.names for forms in lexicon.table(name).words.values() for form in forms]
-    assert "supplier number" not in said
+    assert "creditor number" not in said
     assert not any(("project", "projects") in lexicon.table(name).things for name in lexicon.names)
+
+
+def test_a_synonym_is_not_used_where_it_names_another_column(core):
+    """APTL.Supplier is the supplier number: APTH.Vendor may not be called so."""
+    lexicon = Lexicon(training_side(core), Glossary((Term("vendor", (Meaning("APVM"),), ("vendor", "supplier")),)))
+    assert "supplier number" in lexicon.table("APTL").words["Supplier"]
+    assert "supplier number" not in lexicon.table("APTH").words["Vendor"]
 
 
 def test_terms_in_a_question_are_found_with_the_objects_they_speak_of(core):
