@@ -17,6 +17,7 @@ from vgpt2.sql.schema import Column, Object
 
 _LETTERS = "ABCDEFGHILMNOPRSTUVW"
 _ATTEMPTS = 40
+_COLUMN_ENDINGS = ("ID", "No", "Code", "Num", "Key", "Value")
 _VAGUE = {"master", "detail", "history", "control", "header", "line", "codes", "parameters", "completed"}  # no table is called that alone
 
 
@@ -116,12 +117,23 @@ def fake_column(table: Object, target: Column, rng: Random) -> Fake | None:
         elif kind == "near_miss":
             guess = near_miss(target.name, None, (), rng)
         elif kind == "suffix":
-            guess = target.name + rng.choice(("ID", "No", "Code", "Num", "Key", "Value"))
+            guess = target.name + rng.choice(_COLUMN_ENDINGS)
         else:
             guess = english.plural(target.name)
         if guess and guess.casefold() not in present:
             return Fake(guess, kind, target.name)
     return None
+
+
+def column_guesses(catalogue: Catalogue) -> frozenset[str]:
+    """What `fake_column` may call some column of a catalogue, in lower case; slips of the keyboard are left out."""
+    found = set()
+    for column in {(c.name, english.gloss(c.description)) for o in catalogue.objects.values() for c in o.columns}:
+        name, words = column
+        found |= {english.plural(name), *(name + ending for ending in _COLUMN_ENDINGS)}
+        if words:
+            found.add(english.camel(" ".join(words.split()[:3])))
+    return frozenset(guess.casefold() for guess in found)
 
 
 def borrowed_column(catalogue: Catalogue, side: Collection[str], table: Object, rng: Random) -> tuple[str, str] | None:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from random import Random
 from typing import Any
 
-from vgpt2.datagen.fakes import fake_object
+from vgpt2.datagen.fakes import column_guesses, fake_object
 from vgpt2.datagen.names import Names
 from vgpt2.datagen.phrasings import HELD_OUT, Template
 from vgpt2.datagen.recipes import suite_side
@@ -44,13 +44,14 @@ def _pairs(side: Side, rng: Random) -> Iterator[tuple[str, str, str]]:
     """(kind, real name, guess at it), no name twice."""
     targets = [o.name for o in rng.sample(side.remembered_objects(), len(side.remembered_objects()))]
     taken: set[str] = set()
+    columns = column_guesses(side.catalogue)  # training may ask for columns of these names
     for kind in KINDS:
         made = 0
         for target in targets:
             if target in taken or made == PAIRS:
                 continue
             guess = _other_case(target, rng) if kind == "case" else _guess(side, kind, target, rng)
-            if guess and guess not in taken:
+            if guess and guess not in taken and (kind == "case" or guess.casefold() not in columns):
                 taken |= {target, guess}
                 made += 1
                 yield kind, target, guess

@@ -13,6 +13,7 @@ from typing import Any
 
 from vgpt2.datagen import knowledge
 from vgpt2.datagen.answers import fenced
+from vgpt2.datagen.fakes import column_guesses
 from vgpt2.datagen.faults import FAULTS, sql_of
 from vgpt2.datagen.names import Names
 from vgpt2.datagen.phrasings import HELD_OUT
@@ -34,6 +35,7 @@ REPAIRS = (
 )
 _PLAIN = QuerySettings(schema_text=1.0, followed=0.0, absent=0.0, unclear=0.0, off_topic=0.0)
 _BY_NAME = _PLAIN.model_copy(update={"by_name": 1.0, "mixed": 0.0})
+_ATTEMPTS = 10
 _SCARCITY = 20  # questions drawn of a category for each one wanted of a kind
 Row = dict[str, Any]
 
@@ -54,6 +56,12 @@ class _Drawing:
         self.side = suite_side(names)
         self.purpose = purpose
         self.progress = progress
+        self._guesses = column_guesses(names.catalogue)
+
+    def is_apart(self, question: Question) -> bool:
+        """Whether no training set can bear the question's invented name as that of a column."""
+        subject = question.subject
+        return subject is None or subject.is_real or subject.name.casefold() not in self._guesses
 
     def world(self, queries: QuerySettings) -> World:
         return World(self.side.names, self.side, queries=queries)
@@ -63,9 +71,14 @@ def _from_room(kind: str, count: int, *, absent: float = 0.0, shown: bool = True
     """Questions of the thin recipe's kinds in held-out sentences."""
 
     def make(d: _Drawing) -> list[Row]:
-        slots = balanced_slots(kind, HELD_OUT[kind], count, Random(f"{d.purpose}/{kind}/slots"), absent_share=absent)
-        chats = draw(d.side, ROOMS[ROOM_OF[kind]], [[s] for s in slots], purpose=f"{d.purpose}/{kind}", seen=set(), progress=d.progress)
-        return [_row(question, shown=shown) for chat in evened(chats) for question in chat]
+        for attempt in range(_ATTEMPTS):
+            purpose = f"{d.purpose}/{kind}/{attempt}"
+            slots = balanced_slots(kind, HELD_OUT[kind], count, Random(f"{purpose}/slots"), absent_share=absent)
+            chats = draw(d.side, ROOMS[ROOM_OF[kind]], [[slot] for slot in slots], purpose=purpose, seen=set(), progress=d.progress)
+            questions = [question for chat in evened(chats) for question in chat]
+            if all(map(d.is_apart, questions)):
+                break
+        return [_row(question, shown=shown) for question in questions]
 
     return make
 
@@ -75,7 +88,7 @@ def _from_memory(category: str, kind: str, count: int, usable: Callable[[Questio
 
     def make(d: _Drawing) -> list[Row]:
         chats = knowledge.MAKERS[category](d.world(_PLAIN), _SCARCITY * count, f"{d.purpose}/{kind}")
-        found = [chat[0] for chat in chats if chat[0].kind == kind and usable(chat[0])]
+        found = [chat[0] for chat in chats if chat[0].kind == kind and usable(chat[0]) and d.is_apart(chat[0])]
         real, unreal = ([q for q in found if q.subject and q.subject.is_real is is_real] for is_real in (True, False))
         if real:
             found = [q for pair in zip(real, unreal) for q in pair]
@@ -125,7 +138,7 @@ def _broken(question: Question, faults: Sequence[str], d: _Drawing, rng: Random)
 def _queries(d: _Drawing, category: str, count: int, settings: QuerySettings) -> list[Question]:
     """Questions for SQL on a schema text, one a chat; half as many again are drawn, for those that two things fit."""
     chats = maker.MAKERS[category](d.world(settings), count + count // 2, f"{d.purpose}/{category}/{settings.absent}")
-    return [question for chat in chats for question in chat if question.query or question.subject][:count]
+    return [question for chat in chats for question in chat if (question.query or question.subject) and d.is_apart(question)][:count]
 
 
 def _row(question: Question, *, shown: bool) -> Row:

@@ -3,12 +3,14 @@
 import json
 import re
 from pathlib import Path
+from random import Random
 
 import pytest
 import tiny_judge
 
 from vgpt2.datagen import suites, wide
 from vgpt2.datagen.__main__ import main
+from vgpt2.datagen.fakes import column_guesses, fake_column
 from vgpt2.datagen.rules import held_out
 from vgpt2.datagen.similarity import normalised
 from vgpt2.judging import existence, judge, read_items
@@ -147,12 +149,24 @@ def test_what_a_prompt_shows_is_held_out_and_what_is_asked_from_memory_is_not(co
 
 
 def test_invented_names_are_no_real_name_in_any_case_but_where_the_case_is_the_question(core):
+    guesses = column_guesses(core.catalogue)
     for name in ("validation", "probe"):
         for row in rows_of(name):
             unreal = row["kind"] == "exists" and not row["expect"]["exists"] and "." not in row["expect"]["name"]
             if unreal and row["group"] != "probe_case":
                 assert core.is_unreal(row["expect"]["name"]), row["id"]
                 assert row["expect"]["name"] in row["held_out"], row["id"]
+                assert row["expect"]["name"].casefold() not in guesses, row["id"]
+
+
+def test_guesses_at_columns_are_all_that_is_made_but_for_slips_of_the_keyboard(core):
+    guesses, rng, kinds = column_guesses(core.catalogue), Random(1), set()
+    for table in list(core.catalogue.objects.values())[:60]:
+        fake = fake_column(table, rng.choice(table.columns), rng)
+        if fake and fake.kind != "near_miss":
+            kinds.add(fake.kind)
+            assert fake.name.casefold() in guesses
+    assert kinds == {"camel", "suffix", "plural"}
 
 
 def test_a_catalogue_without_words_gives_what_it_can(tmp_path, shop_folder):
