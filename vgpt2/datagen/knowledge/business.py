@@ -8,7 +8,8 @@ from random import Random
 from vgpt2.datagen import english
 from vgpt2.datagen.knowledge.asking import Drawn, Kind
 from vgpt2.datagen.knowledge.draws import object_kind, pair_kind
-from vgpt2.datagen.knowledge.stock import Stock, article
+from vgpt2.datagen.knowledge.stock import Stock, things_held
+from vgpt2.datagen.knowledge.wording import as_name
 from vgpt2.datagen.world import World
 from vgpt2.sql.schema import Object
 
@@ -81,7 +82,7 @@ def draw_topic(stock: Stock, world: World, real: bool, rng: Random) -> Drawn | N
 
     def answer(words: Random) -> str:
         picked = [objects[n] for n in sorted(words.sample(range(len(objects)), min(_CANDIDATES, len(objects))))]
-        said = [f"{o.name} ({stock.called(o)})" for o in picked]
+        said = [f"{as_name(o.name)} ({stock.called(o)})" for o in picked]
         choice = ", ".join(said[:-1]) + " or " + said[-1]
         return words.choice(
             (
@@ -97,7 +98,7 @@ def draw_topic(stock: Stock, world: World, real: bool, rng: Random) -> Drawn | N
 def draw_both(stock: Stock, world: World, real: bool, rng: Random) -> Drawn | None:
     """Which object holds two things at once, where only one or two do."""
     table = rng.choice(stock.objects)
-    glosses = sorted(set(english.distinct_glosses(table).values()))
+    glosses = sorted(set(things_held(table).values()))
     if len(glosses) < 2:
         return None
     a, b = rng.sample(glosses, 2)
@@ -163,7 +164,7 @@ def draw_term(stock: Stock, world: World, real: bool, rng: Random) -> Drawn | No
         first = stock.by_name[objects[0]]
         more = f" See also {english.listing(places[1:4])}." if len(places) > 1 else ""
         how = f" The condition is {condition}." if term.filter and condition else f" Compute it as {condition}." if condition else ""
-        return words.choice((f"Look in {places[0]}.{how}{more}", f"That is {places[0]}, {article(stock.called(first))}.{how}{more}"))
+        return words.choice((f"Look in {places[0]}.{how}{more}", f"That is {places[0]} ({stock.called(first)}).{how}{more}"))
 
     return Drawn({"term": rng.choice(term.phrases)}, objects, answer, expect={"places": places})
 

@@ -7,7 +7,7 @@ from random import Random
 from vgpt2.datagen import answers, english
 from vgpt2.datagen.knowledge.asking import Drawn, Kind
 from vgpt2.datagen.knowledge.draws import column_kind, plain_columns, telling_columns, unreal_column, unreal_object
-from vgpt2.datagen.knowledge.stock import Stock, column_said, shown
+from vgpt2.datagen.knowledge.stock import Stock, column_said, shown, things_held
 from vgpt2.datagen.knowledge.wording import accept_column
 from vgpt2.datagen.questions import Subject
 from vgpt2.datagen.world import World
@@ -40,7 +40,7 @@ def draw_attribute(stock: Stock, world: World, real: bool, rng: Random) -> Drawn
 def draw_by_meaning(stock: Stock, world: World, real: bool, rng: Random) -> Drawn | None:
     """Which column of an object holds something, in the words of its description; or something of which it holds nothing."""
     table = rng.choice(stock.objects)
-    glosses = english.distinct_glosses(table)
+    glosses = things_held(table)
     if not glosses:
         return None
     column = rng.choice(sorted(glosses))

@@ -14,6 +14,7 @@ from vgpt2.datagen.fakes import near_miss, suffixed
 from vgpt2.datagen.knowledge.asking import Drawn, Kind
 from vgpt2.datagen.knowledge.draws import unreal_object
 from vgpt2.datagen.knowledge.stock import Stock, shown
+from vgpt2.datagen.knowledge.wording import as_name
 from vgpt2.datagen.questions import Subject
 from vgpt2.datagen.readers.document import Document, DocumentKind
 from vgpt2.datagen.world import World
@@ -135,7 +136,7 @@ def _unreal(world: World, kind: DocumentKind, d: Document, words: dict[str, str]
     if not fake or fake.casefold() in known or not world.names.is_unreal(fake) or world.names.split_of(fake) != world.side.split:
         return None
     subject = Subject(fake, False, d.name)
-    forms = (f"{fake} does not exist. The nearest real name is {d.name}.", verdict(fake, real=False, nearest=d.name))
+    forms = (f"{as_name(fake)} does not exist. The nearest real name is {as_name(d.name)}.", verdict(fake, real=False, nearest=d.name))
     return Drawn(
         {kind: fake, **words}, d.objects, lambda seeded: seeded.choice(forms), subject, {"name": fake, "exists": False}, source=d.source
     )

@@ -53,13 +53,17 @@ def draw_company(stock: Stock, world: World, real: bool, rng: Random) -> Drawn |
 def base(stock: Stock, o: Object, rng: Random) -> str | None:
     """The table behind a view, and how the two names differ."""
     if not o.base_table:
-        return f"{o.name} is a table itself; there is no other name behind it." if o.kind == "table" else None
+        return None
     how = f" It is the view's name with {o.base_table[: -len(o.name)]} before it." if o.base_table.endswith(o.name) else ""
     return rng.choice((f"The table behind {o.name} is {o.base_table}.{how}", f"{o.base_table}.{how} Queries read {o.name}."))
+
+
+def _views(stock: Stock) -> list[Object]:
+    return [o for o in stock.objects if o.base_table]
 
 
 KINDS = (
     object_kind("name_prefix", 45, prefix),
     Kind("topic_company", 10, draw_company, asks="topic"),
-    object_kind("name_of_base", 45, base),
+    object_kind("name_of_base", 45, base, _views),
 )

@@ -16,7 +16,7 @@ from vgpt2.datagen.knowledge.draws import telling_columns, unreal_column
 from vgpt2.datagen.knowledge.joins import equalities
 from vgpt2.datagen.knowledge.objects import first_query, owner_filters
 from vgpt2.datagen.knowledge.stock import Stock
-from vgpt2.datagen.knowledge.wording import refuse_object
+from vgpt2.datagen.knowledge.wording import as_name, refuse_object
 from vgpt2.datagen.plan import ColumnRef, Join, Output, Query, render_sql
 from vgpt2.datagen.questions import Subject
 from vgpt2.datagen.world import World
@@ -66,13 +66,17 @@ def draw_case(stock: Stock, world: World, real: bool, rng: Random) -> Drawn | No
     name = table.name if real else _other_case(table.name, rng)
     if name is None or (not real and stock.side.names.is_object(name)):
         return None
-    subject = Subject(name, real, table.name)
+    subject, wrong, right = Subject(name, real, table.name), as_name(name), as_name(table.name)
     if real:
-        forms = [f"Yes, {name} exists in exactly this case.", f"{name} is right as it is written.", verdict(name, real=True, nearest=name)]
+        forms = [
+            f"Yes, {right} exists in exactly this case.",
+            f"{right} is right as it is written.",
+            verdict(name, real=True, nearest=name),
+        ]
     else:
         forms = [
-            f"{name} does not exist: names are case-sensitive. Use {table.name}.",
-            f"{name} does not exist in this case. The right spelling is {table.name}.",
+            f"{wrong} does not exist: names are case-sensitive. Use {right}.",
+            f"{wrong} does not exist in this case. The right spelling is {right}.",
             verdict(name, real=False, nearest=table.name, about="another case"),
         ]
     expect = {"name": name, "exists": real}

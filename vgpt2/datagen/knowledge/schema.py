@@ -9,7 +9,7 @@ from vgpt2.datagen.fakes import OBJECT_KINDS, fake_object
 from vgpt2.datagen.knowledge.asking import Drawn, Kind
 from vgpt2.datagen.knowledge.columns import COLUMN_KINDS
 from vgpt2.datagen.knowledge.draws import keyed_objects, object_kind, pair_kind
-from vgpt2.datagen.knowledge.stock import Stock, article, shown
+from vgpt2.datagen.knowledge.stock import Stock, shown
 from vgpt2.datagen.knowledge.wording import accept_base, accept_listed, accept_object, refuse_object
 from vgpt2.datagen.questions import Subject
 from vgpt2.datagen.world import World
@@ -119,7 +119,7 @@ def module(stock: Stock, o: Object, rng: Random) -> str | None:
     return rng.choice(
         (
             f"{o.name} belongs to module {o.module}.",
-            f"Module {o.module}. {o.name} is {article(stock.called(o))}.",
+            f"Module {o.module}: {o.name} ({stock.called(o)}) belongs to it.",
             f"{o.name} is part of module {o.module}.",
         )
     )

@@ -44,6 +44,7 @@ _LEFT_OUT = frozenset(
     ]
 )
 _MOST_MEANT = 3
+_CLAUSES = frozenset(("what", "who", "where", "how", "when", "whether", "why"))
 _ENOUGH = 0.6  # of a name's weight in words that a description must hold
 _VAGUE = frozenset(
     [
@@ -105,7 +106,7 @@ class Stock:
         """'OBJECT.Column' by the words for what it holds, key and company columns left out."""
         found: dict[str, list[str]] = defaultdict(list)
         for o in self.objects:
-            for column, words in english.distinct_glosses(o).items():
+            for column, words in things_held(o).items():
                 found[words].append(f"{o.name}.{column}")
         return {words: tuple(places) for words, places in found.items()}
 
@@ -327,18 +328,13 @@ class Stock:
 def column_said(c: Column) -> str | None:
     """What a column holds, after 'holds': 'the due date', 'Y when active'; None where the catalogue does not say."""
     if words := english.gloss(c.description):
-        return words if words.startswith(("the ", "who ", "where ", "how ")) else f"the {words}"
+        return words if words.split()[0] in {"the", *_CLAUSES} else f"the {words}"
     return english.without_brackets(c.description) if c.description else None
 
 
-def article(words: str) -> str:
-    """The words with 'a' or 'an' before them, 'the' before a plural: 'an AP vendor master', 'the GL journals'."""
-    if words.startswith(("a ", "an ", "the ")):
-        return words
-    if (english.kernel(words) or words).endswith("s"):
-        return f"the {words}"
-    spelt = words[:2].isupper() and words[:1] in "AEFHILMNORSX"  # an AP header, an HQ code: letters are spoken one by one
-    return ("an " if spelt or (words[:1].lower() in "aeiou" and not words[:2].isupper()) else "a ") + words
+def things_held(o: Object) -> dict[str, str]:
+    """Words by column, as `english.distinct_glosses`, without clauses that no 'the' can stand before."""
+    return {name: words for name, words in english.distinct_glosses(o).items() if words.split()[0] not in _CLAUSES}
 
 
 def shown(names: Sequence[str], most: int) -> str:

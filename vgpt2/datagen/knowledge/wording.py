@@ -8,7 +8,8 @@ from __future__ import annotations
 from random import Random
 
 from vgpt2.datagen import answers
-from vgpt2.datagen.knowledge.stock import Stock, article, column_said
+from vgpt2.datagen.knowledge.stock import Stock, column_said
+from vgpt2.datagen.statements import looks_like_a_name
 from vgpt2.sql.schema import Column, Object
 
 
@@ -18,9 +19,9 @@ def accept_object(stock: Stock, o: Object, rng: Random) -> str:
     return rng.choice(
         (
             answers.verdict(o.name, real=True, nearest=o.name, about=called),
-            f"{o.name} exists: {article(called)}.",
-            f"Yes, {o.name} is a {o.kind}{_in_module(o)}: {called}.",
-            f"{o.name} is real. It is {article(called)}.",
+            f"{as_name(o.name)} exists: {called}.",
+            f"Yes, {as_name(o.name)} is a {o.kind}{_in_module(o)}: {called}.",
+            f"{as_name(o.name)} is real ({called}).",
         )
     )
 
@@ -52,23 +53,24 @@ def refuse_object(stock: Stock, name: str, rng: Random) -> str | None:
     meant = stock.meant_by(name)
     if not meant:
         return None
+    wrong = as_name(name)
     if len(meant) > 1:
         choice = _choices(stock, meant)
         return rng.choice(
             (
-                f"{name} does not exist. Did you mean {choice}?",
-                f"There is no table or view named {name}. Do you mean {choice}?",
-                f"No, {name} is not in the catalogue. Are you looking for {choice}?",
+                f"{wrong} does not exist. Did you mean {choice}?",
+                f"There is no table or view named {wrong}. Do you mean {choice}?",
+                f"No, {wrong} is not in the catalogue. Are you looking for {choice}?",
             )
         )
-    near = meant[0]
-    called = stock.called(near)
+    called = stock.called(meant[0])
+    near = as_name(meant[0].name)
     return rng.choice(
         (
-            answers.verdict(name, real=False, nearest=near.name, about=called),
-            f"{name} does not exist. The nearest real name is {near.name} ({called}).",
-            f"There is no table or view named {name}. Use {near.name} instead: {article(called)}.",
-            f"No, {name} is not in the catalogue. Use {near.name} ({called}).",
+            answers.verdict(name, real=False, nearest=meant[0].name, about=called),
+            f"{wrong} does not exist. The nearest real name is {near} ({called}).",
+            f"There is no table or view named {wrong}. Use {near} instead: {called}.",
+            f"No, {wrong} is not in the catalogue. Use {near} ({called}).",
         )
     )
 
@@ -120,8 +122,13 @@ def _elsewhere(stock: Stock, o: Object, name: str, rng: Random) -> str | None:
     )
 
 
+def as_name(name: str) -> str:
+    """The name in code marks where it could be read as a plain word: `Sale`, but APTH."""
+    return name if looks_like_a_name(name) else f"`{name}`"
+
+
 def _choices(stock: Stock, objects: tuple[Object, ...]) -> str:
-    said = [f"{o.name} ({stock.called(o)})" for o in objects]
+    said = [f"{as_name(o.name)} ({stock.called(o)})" for o in objects]
     return ", ".join(said[:-1]) + " or " + said[-1]
 
 

@@ -35,7 +35,11 @@ def approach(stock: Stock, o: Object, rng: Random) -> str | None:
     month = month_columns(o) or dates(o)
     if month:
         steps.append(f"Limit the period with {o.name}.{month[0]}.")
-    masters = [key for key in stock.links.get(o.name, ()) if key.from_object == o.name and len(key.from_columns) > 1]
+    masters = [
+        key
+        for key in stock.links.get(o.name, ())
+        if key.from_object == o.name and len(key.from_columns) > 1 and stock.by_name[key.to_object] not in members
+    ]
     if masters:
         key = rng.choice(masters)
         steps.append(f"Join {key.to_object} for names and texts, on {english.listing(key.from_columns)}.")
