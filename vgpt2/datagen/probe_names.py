@@ -1,4 +1,4 @@
-"""The probe suite: a hundred names, each asked about from memory in five sentences; half are real, half are guesses at them.
+"""The probe suite: a hundred names asked about from memory in five sentences, half real, half guesses at them.
 
 The guesses are of five kinds, ten each: slips of the keyboard, another module's prefix, English words, plurals and endings, another case.
 Each stands beside the real name it imitates, so whoever always says yes, or always no, is right half of the time in every kind.

@@ -1,4 +1,4 @@
-"""The validation suite: 500 held-out questions in six groups, each with the share of right answers that a model must reach.
+"""The validation suite: 500 held-out questions in six groups, each with the share a model must get right.
 
 Sentences and invented names are held out, and so are whole objects where the prompt shows them; nobody can know from memory a name never
 seen, so questions asked from memory are about the objects of training, in sentences of their own.

@@ -1,4 +1,4 @@
-"""Suites written by hand: questions with gold SQL in a YAML file, made into rows that state the structure of every right answer.
+"""Suites written by hand: questions with gold SQL in YAML, made into rows with the structure of each answer.
 
 A question has `ask`, `area` and `sql`; it may have `accepts` (further right answers) and `blind: false` (written by someone who knew the
 names). The structure is read off the SQL, so that the two cannot disagree.

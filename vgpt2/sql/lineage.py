@@ -1,4 +1,4 @@
-"""Which columns of tables stand behind a name: through aliases, stars, CTEs, derived tables and sub-queries of a bound text."""
+"""Which columns of tables stand behind a name: through aliases, stars, CTEs, derived tables, sub-queries."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a query does, as sets that two queries can be compared by: tables, columns, joins, filters, groups, aggregates.
+"""What a query does, as sets to compare it by: tables, columns, joins, filters, groups and aggregates.
 
 Names are those of the catalogue, whatever aliases, CTEs and derived tables stand between, and facts follow from one another: where columns
 are equated, each of them has the filters of all. So the order of conditions and the table that a filter is written on make no difference.
