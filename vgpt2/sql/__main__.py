@@ -1,4 +1,7 @@
-"""python -m vgpt2.sql check FILE|- : findings on SQL, exit 1 where one is an error. python -m vgpt2.sql show APTH : an object's columns."""
+"""python -m vgpt2.sql check FILE|- : findings on SQL, exit 1 where one is an error.
+
+python -m vgpt2.sql show APTH : an object's columns. python -m vgpt2.sql search "vendor invoices on hold" : the objects a question is about.
+"""
 
 from __future__ import annotations
 

@@ -25,6 +25,7 @@ from vgpt2.sql.schema import Object
 
 Why = Literal["literal", "approved", "glossary", "text", "closure"]  # a hit of several kinds bears the first of them
 PARTS = (*FIELDS, "prior", "closure")
+_LONGEST_QUESTION = 300  # words; what a longer text asks, it asks in its beginning
 
 
 @dataclass(frozen=True)
@@ -115,16 +116,17 @@ class Retriever:
         self._terms = TermFinder(self._glossary if "terms" in self._parts else Glossary(), self._stemmer)
         self._prior = {group.name: self._prior_of(group.members) for group in self._index.groups} if "prior" in self._parts else {}
         self._ordinary = frozenset(self._stemmer.stems(self._small_words()))
-        self._approved = [(frozenset(self._content(row.question)), row) for row in approved]
+        self._approved = [(frozenset(self._content(words(row.question))), row) for row in approved]
 
     def retrieve(self, question: str, *, limit: int) -> Found:
         """At most `limit` objects and the glossary's terms in the question; the same question gives the same answer."""
         with self._lock:
-            written = words(question)
+            written = words(question)[:_LONGEST_QUESTION]
             terms = self._terms.find(written)
             found: dict[str, _Evidence] = defaultdict(_Evidence)
             self._add_names(found, written)
-            self._add_approved(found, frozenset(self._content(question)))
+            content = frozenset(self._content(written))
+            self._add_approved(found, content)
             self._add_terms(found, terms)
             self._add_text(found, written)
             for name, evidence in found.items():
@@ -133,7 +135,6 @@ class Retriever:
                 self._add_nearness(found)
                 self._add_ways(found)
             ranked = sorted(found.items(), key=lambda item: (-item[1].score, item[0]))[:limit]
-            content = set(self._content(question))
             hits = tuple(Hit(name, e.why, round(e.score, 4), self._columns(name, e.columns, content), e.note) for name, e in ranked)
             return Found(hits, tuple(hit for hit in terms if hit.term.phrases and hit.whole and not _is_inner(hit, terms)))
 
@@ -233,7 +234,7 @@ class Retriever:
             worth += self._tuning.background
         return worth
 
-    def _columns(self, name: str, meant: Sequence[str], content: set[str]) -> tuple[str, ...]:
+    def _columns(self, name: str, meant: Sequence[str], content: frozenset[str]) -> tuple[str, ...]:
         """Columns that the glossary means, then those that share words with the question, most of them first."""
         o = self._catalogue.objects[name]
         shared = Counter({column: n for column, stems in self._column_stems(o).items() if (n := len(stems & content))})
@@ -244,9 +245,9 @@ class Retriever:
         texts = {c.name: split_name(c.name, self._glossary.abbreviations) + words(c.description or "") for c in o.columns}
         return {column: frozenset(self._stemmer.stems(text)) for column, text in texts.items()}
 
-    def _content(self, text: str) -> list[str]:
+    def _content(self, written: Sequence[str]) -> list[str]:
         """Stems of the words that say something."""
-        return self._stemmer.stems([word for word in words(text) if word.lower() not in STOP_WORDS])
+        return self._stemmer.stems([word for word in written if word.lower() not in STOP_WORDS])
 
     def _in_another_case(self, word: str) -> str | None:
         """The name that the word is in another case, unless descriptions and terms use the word: `companies` mentions no `Companies`."""

@@ -126,6 +126,11 @@ def test_any_text_is_a_question(text: str) -> None:
     assert all(core().has(name) for name in found.names)
 
 
+def test_a_very_long_text_is_read_as_far_as_its_beginning() -> None:
+    question = "unpaid vendor invoices on hold "
+    assert retriever().retrieve(question * 60 + "payroll " * 50_000, limit=5) == retriever().retrieve(question * 60, limit=5)
+
+
 def rows() -> list[dict[str, Any]]:
     return [json.loads(line) for line in QUESTIONS.read_text(encoding="utf-8").splitlines()]
 
