@@ -101,8 +101,6 @@ def _wide(args: argparse.Namespace, names: Names) -> Made:
     readings = [read_documents(sources_in(folder), names) for folder in args.documents]
     for reading in readings:
         print("\n".join(said(reading)), file=sys.stderr)
-    for category in wide.without_maker(config.shares):
-        print(f"{shares}: nothing makes '{category}'; its share is given to none", file=sys.stderr)
     documents = tuple(document for reading in readings for document in reading.documents)
     world = wide.make_world(named(names, documents), config, find_glossary(args.catalogue, names.catalogue), documents)
     workshop = Workshop(world, wide.makers)

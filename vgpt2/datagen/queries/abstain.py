@@ -110,13 +110,15 @@ def _unclear_column(ask: Ask, words: Words) -> Abstention | None:
 
 
 def _same_head(table: Table, column: str) -> list[str]:
-    """The columns whose words end like those of `column`; none where the word is a column's own name or counts rows."""
+    """The columns whose words end like those of `column`; none where the word alone could mean others too, or a number of rows."""
     if column not in table.words:
         return []
     head = _head(table.words[column][0])
     if len(head) < 4 or head in ("number", "name") or any(head in forms for forms in table.words.values()):
         return []
-    return [other for other, forms in table.words.items() if _head(forms[0]) == head]
+    found = [other for other, forms in table.words.items() if _head(forms[0]) == head]
+    used = sum(head in forms[0].split() for forms in table.words.values())
+    return found if used == len(found) else []
 
 
 def _head(words: str) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 
 from vgpt2.datagen import answers, english
 from vgpt2.datagen.plan import ColumnRef, render_sql
-from vgpt2.datagen.queries.asks import Ask, Pairs, as_query
+from vgpt2.datagen.queries.asks import Ask, Measure, Pairs, as_query
 from vgpt2.datagen.queries.lexicon import Lexicon
 from vgpt2.sql.render import estimate_tokens
 
@@ -43,6 +43,8 @@ def _lines(ask: Ask, lexicon: Lexicon, most: int) -> Iterator[str]:
         yield "Filter: " + _listed([_filter(f.column, f.operator, f.value, ask) for c in ask.criteria for f in c.filters], most)
     yield "Grain: " + _grain(ask, lexicon, most)
     yield "Output: " + _listed(_outputs(ask), most)
+    if ask.having:
+        yield f"Groups: only with {_measure(ask, ask.measures[0])} {' '.join(ask.having)}"
     order = _order(ask)
     if order:
         yield "Order: " + order
@@ -98,16 +100,18 @@ def _outputs(ask: Ask) -> list[str]:
     if ask.days:
         start, end = ask.days
         found.append(f"days from {_name(start, ask)} to {_name(end, ask) if end else 'today'}")
-    for measure in (*ask.measures, *(details.measure for details in ask.details)):
-        word = "running sum of" if ask.kind == "running" else _AGGREGATES.get(measure.function, "")
-        found.append(f"{word} {_name(measure.column, ask)}" if measure.column else "number of rows")
-    return found
+    return found + [_measure(ask, measure) for measure in (*ask.measures, *(details.measure for details in ask.details))]
+
+
+def _measure(ask: Ask, measure: Measure) -> str:
+    if measure.column is None:
+        return "number of rows"
+    word = "running sum of" if ask.kind == "running" else _AGGREGATES[measure.function]
+    return f"{word} {_name(measure.column, ask)}"
 
 
 def _order(ask: Ask) -> str:
-    limits = []
-    if ask.having:
-        limits.append(f"groups above {ask.having[1]} only")
+    limits: list[str] = []
     if ask.sorting:
         by = _name(ask.sorting.by, ask) if ask.sorting.by else "the aggregate"
         limits.insert(0, by + (" descending" if ask.sorting.descending else ""))
