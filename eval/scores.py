@@ -184,7 +184,7 @@ def _title_and_want(group: str, name: str, what: str, thresholds: Thresholds) ->
         **{f"asked_{way}": (title, RIGHT_SQL_WANT) for way, title in ASKED_ROWS},
     }
     title, want = titles[name]
-    if name in ("real", "fake", "balanced"):
+    if name in ("real", "fake", "balanced") or (name == "column" and group != "columns"):
         title = f"{title}, {GROUP_NAMES.get(group, group.replace('_', ' '))}"
     # a group with a threshold of its own is held to that
     return title, None if group in SHOWN_ONLY or group in thresholds else want

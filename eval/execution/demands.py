@@ -33,6 +33,7 @@ _TOTALS = frozenset({"SUM", "AVG", "MIN", "MAX"})
 _NOW = frozenset({"GETDATE", "SYSDATETIME", "CURRENT_TIMESTAMP", "GETUTCDATE"})
 _KEEPS_VALUE = frozenset({"ISNULL", "COALESCE", "CAST", "CONVERT", "TRY_CAST", "TRY_CONVERT", "RTRIM", "LTRIM", "TRIM", "UPPER", "LOWER"})
 
+MOST_IN_A_CROWD = 200
 MAX_LEVELS = 12  # of CTEs and derived tables above a table
 
 
@@ -60,6 +61,8 @@ class Demands:
     absent: frozenset[int]  # places whose rows the query asks not to be there
     optional: frozenset[int]  # places of outer joins
     rows: int  # rows the result is cut to by TOP, 0 where it is not
+    crowd: int  # rows of one group that a condition on COUNT asks for
+    groups: frozenset[Slot]  # columns of GROUP BY
 
 
 def demands(sql: str, catalogue: Catalogue) -> Demands:
@@ -89,14 +92,24 @@ class _Reader:
         self._limits: dict[Slot, list[Limit]] = {}
         self._absent: set[int] = set()
         self._optional: set[int] = set()
-        self._rows = 0
+        self._rows = self._crowd = 0
+        self._groups: set[Slot] = set()
 
     def read(self) -> Demands:
         for statement in self._statements:
             for node, negated in _walk(statement):
                 self._read(node, negated)
         tables = tuple(source.object.name for source in self._places if source.object)
-        return Demands(tables, tuple(self._links), self._limits, frozenset(self._absent), frozenset(self._optional), self._rows)
+        return Demands(
+            tables,
+            tuple(self._links),
+            self._limits,
+            frozenset(self._absent),
+            frozenset(self._optional),
+            self._rows,
+            self._crowd,
+            frozenset(self._groups),
+        )
 
     def _read(self, node: Any, negated: bool) -> None:
         if isinstance(node, n.Comparison):
@@ -107,8 +120,10 @@ class _Reader:
             self._absent |= self._within(node.query)
         elif isinstance(node, n.Join) and node.kind in ("LEFT", "FULL", "OUTER APPLY"):
             self._optional |= self._within(node.right)
-        elif isinstance(node, n.Select) and isinstance(node.top, n.Literal) and node.top.text.isdigit():
-            self._rows = max(self._rows, int(node.top.text))
+        elif isinstance(node, n.Select):
+            self._groups |= {slot for expression in node.group_by if (slot := self._slot(expression))}
+            if isinstance(node.top, n.Literal) and node.top.text.isdigit():
+                self._rows = max(self._rows, int(node.top.text))
         elif isinstance(node, n.Case) and node.operand is not None and (slot := self._slot(node.operand)):
             for branch in node.branches:
                 self._limit(slot, "IN", [branch.test])
@@ -129,7 +144,9 @@ class _Reader:
             self._of_call(node.left, node.operator, node.right)
 
     def _of_call(self, call: n.Call, operator: str, value: Any) -> None:
-        """`YEAR(column) = 2025` and `DATEDIFF(day, column, GETDATE()) > 30` as limits of the column."""
+        """`YEAR(column) = 2025` and `DATEDIFF(day, column, GETDATE()) > 30` as limits of the column, `COUNT(*) > 5` as a crowd."""
+        if call.key == "COUNT" and isinstance(value, n.Literal) and value.text.isdigit():
+            self._crowd = max(self._crowd, min(int(value.text) + (operator == ">"), MOST_IN_A_CROWD))
         if call.key in ("YEAR", "MONTH") and call.args and (of := self._slot(call.args[0])):
             self._limit(of, "YEAR" if call.key == "YEAR" else "MONTH", [value])
         elif call.key == "DATEDIFF" and call.datepart and len(call.args) == 2 and operator in _MIRRORED and isinstance(value, n.Literal):

@@ -30,7 +30,7 @@ SEEDS = 3
 ATTEMPTS = 5  # with more rows and larger amounts each, until gold returns something
 ANSWER_LIMIT_S = 20.0  # three seeds of two queries with their own limits; a parser that hangs ends here
 MAX_TABLES = 16
-_WORDS = re.compile(r"\w+|\*")
+_WORDS = re.compile(r"[\w#$@]+|\*")
 
 
 @dataclass(frozen=True)

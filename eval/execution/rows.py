@@ -36,6 +36,7 @@ def make_rows(
     maker = _Maker(catalogue, columns, wanted, Random(f"{seed}/{attempt}/rows"), scale=10**attempt)
     for turn in range(max(WITNESSES, min(wanted.rows, 40) + 4) * (1 + attempt)):
         maker.put_group(maker.fitting(turn), turn)
+    maker.put_crowd()
     maker.put_edges()
     maker.put_strangers()
     return maker.rows
@@ -125,6 +126,21 @@ class _Maker:
             chosen[group] = values[turn % len(values)] if at_edge else self._rng.choice(values)
         return chosen
 
+    def put_crowd(self) -> None:
+        """As many fitting rows of one group as a condition on COUNT asks for."""
+        if not self._wanted.crowd:
+            return
+        chosen = self.fitting(0) | {group: self._unused(self._column(group[0]), 300) for group in self._groups if not self._limits(group)}
+        grouped = {(slot.place, slot.column) for slot in self._wanted.groups}
+        for place in self._order:
+            table = self._wanted.tables[place]
+            values = self._values(place, chosen)
+            first = self.put(table, values)
+            for _ in range(self._wanted.crowd if first else 0):
+                row = self.rows[table][-1]
+                kept = {name: row[name] for _, name in grouped if name in row and (place, name) in grouped}
+                self.put(table, {**(first or {}), **kept, **values})
+
     def put_edges(self) -> None:
         """For each group rows that break its conditions alone, and the fitting rows once more under another value of it.
 
@@ -181,7 +197,7 @@ class _Maker:
         """
         for place in self._order:
             table = self._wanted.tables[place]
-            values = {slot.column: value for group, value in chosen.items() for slot in group if slot.place == place}
+            values = self._values(place, chosen)
             o = self._catalogue.objects[table]
             is_missing = place in self._wanted.optional and any(
                 value is None and not self._may_be_null(o, column) for column, value in values.items()
@@ -191,6 +207,9 @@ class _Maker:
             row = self.put(table, values)
             if turn % 2:
                 self.put(table, {**row, **values} if row and turn % 4 == 1 else values)
+
+    def _values(self, place: int, chosen: Chosen) -> Row:
+        return {slot.column: value for group, value in chosen.items() for slot in group if slot.place == place}
 
     def put_strangers(self) -> None:
         for table, keys in self._parents.items():
