@@ -35,6 +35,7 @@ REPAIRS = (
 )
 _PLAIN = QuerySettings(schema_text=1.0, followed=0.0, absent=0.0, unclear=0.0, off_topic=0.0)
 _BY_NAME = _PLAIN.model_copy(update={"by_name": 1.0, "mixed": 0.0})
+_UNSAID = ("inner_for_left", "left_for_inner")  # no question says whether rows without a match are wanted
 _ATTEMPTS = 10
 _SCARCITY = 20  # questions drawn of a category for each one wanted of a kind
 Row = dict[str, Any]
@@ -62,6 +63,15 @@ class _Drawing:
         """Whether no training set can bear the question's invented name as that of a column."""
         subject = question.subject
         return subject is None or subject.is_real or subject.name.casefold() not in self._guesses
+
+    def is_fit(self, question: Question) -> bool:
+        """Whether a question for SQL has a query or an absent name, and does not ask for totals of a single row."""
+        query = question.query
+        if query is None:
+            return question.subject is not None and self.is_apart(question)
+        driving = self.side.catalogue.get(query.source.table)
+        fixed = {f.column.column for f in query.filters if f.operator == "="}
+        return not (query.having and driving and set(driving.business_key) <= fixed)
 
     def world(self, queries: QuerySettings) -> World:
         return World(self.side.names, self.side, queries=queries)
@@ -109,7 +119,7 @@ def _corrections(count: int) -> Callable[[_Drawing], list[Row]]:
 
     def make(d: _Drawing) -> list[Row]:
         rng = Random(f"{d.purpose}/faults")
-        left = rng.sample(sorted(FAULTS), len(FAULTS))
+        left = [name for name in rng.sample(sorted(FAULTS), len(FAULTS)) if name not in _UNSAID]
         found: list[Row] = []
         for question in _queries(d, "sql", 2 * count, _PLAIN):
             name, wrong = _broken(question, left, d, rng)
@@ -138,7 +148,7 @@ def _broken(question: Question, faults: Sequence[str], d: _Drawing, rng: Random)
 def _queries(d: _Drawing, category: str, count: int, settings: QuerySettings) -> list[Question]:
     """Questions for SQL on a schema text, one a chat; half as many again are drawn, for those that two things fit."""
     chats = maker.MAKERS[category](d.world(settings), count + count // 2, f"{d.purpose}/{category}/{settings.absent}")
-    return [question for chat in chats for question in chat if (question.query or question.subject) and d.is_apart(question)][:count]
+    return [question for chat in chats for question in chat if d.is_fit(question)][:count]
 
 
 def _row(question: Question, *, shown: bool) -> Row:
