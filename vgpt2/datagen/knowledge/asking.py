@@ -17,6 +17,7 @@ from vgpt2.datagen.knowledge import sentences
 from vgpt2.datagen.knowledge.stock import Stock, stock_of
 from vgpt2.datagen.knowledge.wording import refuse_object
 from vgpt2.datagen.phrasings import Template
+from vgpt2.datagen.queries.styles import mistyped
 from vgpt2.datagen.questions import Chat, Question, Subject
 from vgpt2.datagen.similarity import masked
 from vgpt2.datagen.world import World
@@ -25,6 +26,7 @@ from vgpt2.sql.schema import Object
 Asks = Literal["existence", "name", "topic"]
 ABSENT_SHARE = 0.14  # of the questions that take a name without asking whether it is real
 FOLLOWED_SHARE = 0.15  # of the questions get a follow-up turn
+TYPO_SHARE = 0.03  # of the questions have a slip in a word of their own, never in a name
 CHANGES_SUBJECT = 1 / 3  # of the follow-ups
 _DRAWS = 24  # attempts for one question
 _MISSES = 40  # in a row: the material of a kind has ended
@@ -166,11 +168,12 @@ def absent_places(sentences: int, n: int) -> frozenset[int]:
 
 def _ask(kind: Kind, template: Template, real: bool, stock: Stock, world: World, rng: Random, seen: set[str]) -> Asked | None:
     """A question not asked before, or None after some attempts."""
+    sentence = mistyped(template.text, rng) if rng.random() < TYPO_SHARE else template.text
     for _ in range(_DRAWS):
         drawn = kind.draw(stock, world, real, rng)
         if drawn is None:
             continue
-        ask = template.fill(**drawn.words)
+        ask = sentence.format(**drawn.words)
         if masked(ask) in seen:
             continue
         answer = drawn.answer(Random(ask))

@@ -143,7 +143,8 @@ def _views(stock: Stock, o: Object) -> str:
 def _keys(stock: Stock, o: Object) -> str:
     key = stock.links[o.name][0]
     pairs = english.listing([f"{key.from_object}.{c} = {key.to_object}.{p}" for c, p in key.pairs])
-    return f"Joins are on the whole key, the company included: {pairs}. Part of a key matches rows that do not belong together."
+    company = ", the company included" if stock.by_name[key.from_object].company_column in key.from_columns else ""
+    return f"Joins are on the whole key{company}: {pairs}. Part of a key matches rows that do not belong together."
 
 
 def _company(stock: Stock, o: Object) -> str:

@@ -19,10 +19,11 @@ def prefix(stock: Stock, o: Object, rng: Random) -> str | None:
         alike = [other.name for other in stock.modules.get(o.module, ()) if other is not o and other.name.startswith(o.module)]
         some = english.listing(rng.sample(alike, min(3, len(alike)))) if alike else ""
         others = f" So do {some}." if len(alike) > 1 else ""
+        what = f" The object: {stock.called(o)}." if stock.description(o) else ""
         return rng.choice(
             (
-                f"{o.name} begins with {o.module}, its module.{others} The object: {stock.called(o)}.",
-                f"The first letters of {o.name} name the module {o.module}; the rest stands for {stock.called(o)}.",
+                f"{o.name} begins with {o.module}, its module.{others}{what}",
+                f"The first letters of {o.name} name the module {o.module}.{what}",
             )
         )
     words = english.spaced(o.name)

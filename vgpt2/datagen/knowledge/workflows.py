@@ -28,7 +28,7 @@ def approach(stock: Stock, o: Object, rng: Random) -> str | None:
     if 1 < len(members) <= 6 and members[0].name != o.name and len(members[0].business_key) < len(o.business_key):
         steps.append(f"Start from the header {members[0].name}, then join {o.name} on {english.listing(members[0].business_key)}.")
     else:
-        steps.append(f"Start from {o.name}: {stock.called(o)}.")
+        steps.append(f"Start from {o.name}: {stock.called(o)}." if stock.description(o) else f"Start from {o.name}.")
     owner = owner_column(o)
     if owner:
         steps.append(f"Filter {o.name}.{owner} first.")
