@@ -15,6 +15,7 @@ from vgpt2.datagen.similarity import earlier_twins
 
 NEAR = 0.9  # share of common runs of words from which two cases are near duplicates
 NEAR_SHARE = 0.01  # of a set that may be near duplicates
+EVEN = (0.45, 0.55)
 ABSENT = (0.05, 0.20)
 LEAST_OF_KIND, LEAST_OF_TEMPLATE = 5, 20  # questions below which a share says nothing
 LENGTH_RATIO = (0.8, 1.25)
@@ -36,7 +37,16 @@ class Balance:
     template: str
     asked: int
     absent: int
-    asks_existence: bool
+    band: tuple[float, float] | None  # the share that must be absent; None where no rule says so
+
+    @property
+    def is_out(self) -> bool:
+        """Whether the share is out of its band, by more than the chance of a small group."""
+        if self.band is None:
+            return False
+        if self.band == EVEN:
+            return not _even(self.absent, self.asked)
+        return not floor(self.band[0] * self.asked) <= self.absent <= ceil(self.band[1] * self.asked) + 1
 
 
 Rule = Callable[[Sequence[Facts]], Outcome]
@@ -48,28 +58,32 @@ def balances(cases: Sequence[Facts]) -> list[Balance]:
     for case in cases:
         if case.template:
             groups[case.template].append(case)
-    return [Balance(name, len(rows), sum(c.asks_absent for c in rows), asks_existence(name)) for name, rows in sorted(groups.items())]
+    return [
+        Balance(name, len(rows), sum(case.asks_absent for case in rows), _band(name, rows, least=LEAST_OF_TEMPLATE))
+        for name, rows in sorted(groups.items())
+    ]
 
 
 def existence_balance(cases: Sequence[Facts]) -> Outcome:
     """Each template that asks whether a name is real: real and unreal within 45-55 %."""
-    judged = [balance for balance in balances(cases) if balance.asks_existence]
+    judged = [balance for balance in balances(cases) if balance.band == EVEN]
     says = "{0.template}: {0.absent} of {0.asked} names are unreal; 45-55 % must be"
-    return Outcome(len(judged), tuple(_of_set(says.format(b)) for b in judged if not _even(b.absent, b.asked)))
+    return Outcome(len(judged), tuple(_of_set(says.format(b)) for b in judged if b.is_out))
 
 
 def absent_share(cases: Sequence[Facts]) -> Outcome:
     """5-20 % of an SFT set's other questions that take a name ask for something absent: of a kind, and of a template with twenty rows."""
-    of_sft = balances([case for case in cases if case.stage == "sft"])
-    templates = [balance for balance in of_sft if not balance.asks_existence and not takes_no_name(balance.template)]
-    kinds: dict[str, list[Balance]] = defaultdict(list)
-    for balance in templates:
-        kinds[balance.template.rpartition("-")[0]].append(balance)
-    whole = [Balance(kind, sum(b.asked for b in group), sum(b.absent for b in group), False) for kind, group in kinds.items()]
-    judged = [balance for balance in templates if balance.asked >= LEAST_OF_TEMPLATE]
-    judged += [balance for balance in whole if balance.asked >= LEAST_OF_KIND]
+    kinds: dict[str, list[Facts]] = defaultdict(list)
+    for case in cases:
+        if case.template:
+            kinds[case.template.rpartition("-")[0]].append(case)
+    whole = [
+        Balance(kind, len(rows), sum(case.asks_absent for case in rows), _band(kind, rows, least=LEAST_OF_KIND))
+        for kind, rows in sorted(kinds.items())
+    ]
+    judged = [balance for balance in (*balances(cases), *whole) if balance.band == ABSENT]
     says = "{0.template}: {0.absent} of {0.asked} questions ask for something absent; 5-20 % must"
-    return Outcome(len(judged), tuple(_of_set(says.format(b)) for b in judged if not _some_absent(b)))
+    return Outcome(len(judged), tuple(_of_set(says.format(b)) for b in judged if b.is_out))
 
 
 def refusals_even(cases: Sequence[Facts]) -> Outcome:
@@ -172,9 +186,11 @@ def _of_set(says: str) -> Failure:
     return Failure("", says)
 
 
-def _some_absent(balance: Balance) -> bool:
-    least, most = ABSENT
-    return floor(least * balance.asked) <= balance.absent <= ceil(most * balance.asked) + 1  # one more by chance, in a small group
+def _band(template: str, rows: Sequence[Facts], *, least: int) -> tuple[float, float] | None:
+    """The share of absent things that a template, or a kind of them, must keep to: even where it asks for existence."""
+    if asks_existence(template):
+        return EVEN
+    return ABSENT if rows[0].stage == "sft" and not takes_no_name(template) and len(rows) >= least else None
 
 
 def _by_category(cases: Iterable[Facts]) -> dict[str, list[Facts]]:

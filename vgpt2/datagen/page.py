@@ -13,12 +13,11 @@ from html import escape
 from pathlib import Path
 
 from vgpt2.datagen.audit import Audit, FileAudit
-from vgpt2.datagen.balance import ABSENT, LENGTH_RATIO, Balance
+from vgpt2.datagen.balance import LENGTH_RATIO
 from vgpt2.datagen.coverage import ENOUGH
 from vgpt2.datagen.facts import Failure
 from vgpt2.datagen.report import figures
 
-EVEN = (0.45, 0.55)
 EXAMPLES = 10  # rows shown of a broken rule
 TEMPLATES = 60
 # what browsers may not show at all, and what reverses the direction of the text around it
@@ -54,7 +53,9 @@ def sentence(result: Audit) -> str:
     whole = f"{passed} of {len(result.files)} sets pass the audit" if len(result.files) > 1 else ""
     worst = max(result.files, key=_unreal_share)
     if _unreal_share(worst):
-        named = f"{_unreal_share(worst):.1%} of the rewarded answers in {worst.path.name} name a table or column that is not real"
+        checked = worst.outcomes["unreal names in rewarded answers"].checked
+        share = f"{round(_unreal_share(worst) * checked):,} of {checked:,} rewarded answers ({_unreal_share(worst):.1%})"
+        named = f"{share} in {worst.path.name} name a table or column that is not real"
         return f"{whole}; {named}" if whole else named
     return whole or f"{result.files[0].path.name} {'passes' if result.files[0].passed else 'fails'} the audit"
 
@@ -122,28 +123,27 @@ def _unreal(file: FileAudit) -> str:
 
 
 def _templates(file: FileAudit) -> str:
-    """The share of unreal or absent things each sentence asks for; those out of the band, then the most frequent, first."""
+    """The share of unreal or absent things each judged sentence asks for; those out of the band, then the most frequent, first."""
     if not file.balances:
         return ""
-    order = sorted(file.balances, key=lambda balance: (not _is_out(balance), -balance.asked))
+    judged = [balance for balance in file.balances if balance.band]
+    order = sorted(judged, key=lambda balance: (not balance.is_out, -balance.asked))
     body = "".join(
-        _row(text(b.template), [f"{b.absent:,} of {b.asked:,}"], _band_bar(b.absent / b.asked, EVEN if b.asks_existence else ABSENT))
+        _row(text(b.template), [f"{b.absent:,} of {b.asked:,}"], _band_bar(b.absent / b.asked, b.band, is_out=b.is_out))
         for b in order[:TEMPLATES]
+        if b.band
     )
-    more = f'<p class="soft">and {len(order) - TEMPLATES:,} more, within their bands</p>' if len(order) > TEMPLATES else ""
+    others = len(file.balances) - len(order[:TEMPLATES])
+    more = f'<p class="soft">and {others:,} more, within their bands or without one</p>' if others else ""
     return f"<h3>Absent things by template</h3>{_table(['template', 'absent', 'share, and the band it must be in'], body)}{more}"
-
-
-def _is_out(balance: Balance) -> bool:
-    least, most = EVEN if balance.asks_existence else ABSENT
-    return not least <= balance.absent / balance.asked <= most
 
 
 def _ratios(file: FileAudit) -> str:
     if not file.ratios:
         return ""
+    least, most = LENGTH_RATIO
     body = "".join(
-        _row(text(category), [f"{ratio:.2f}"], _band_bar(ratio / 2, (LENGTH_RATIO[0] / 2, LENGTH_RATIO[1] / 2)))
+        _row(text(category), [f"{ratio:.2f}"], _band_bar(ratio / 2, (least / 2, most / 2), is_out=not least <= ratio <= most))
         for category, ratio in file.ratios.items()
     )
     return f"<h3>Length of right to wrong answers</h3>{_table(['category', 'ratio', '0 to 2, and the band'], body)}"
@@ -183,10 +183,10 @@ def _underlined(answer: str, names: Iterable[str]) -> str:
     return "".join(f"<u>{text(piece)}</u>" if n % 2 else text(piece) for n, piece in enumerate(pieces))
 
 
-def _band_bar(share: float, band: tuple[float, float]) -> str:
-    """A dot on the line from 0 to 1, red outside of the band that stands behind it."""
+def _band_bar(share: float, band: tuple[float, float], *, is_out: bool) -> str:
+    """A dot on the line from 0 to 1 and the band it must be in; red where the rule says no."""
     least, most = band
-    kind = "bar" if least <= share <= most else "out"
+    kind = "out" if is_out else "bar"
     x, low, high = (5 + 140 * min(1.0, value) for value in (share, least, most))
     label = f"{share:.0%}, wanted {least:.0%} to {most:.0%}"
     return (

@@ -36,7 +36,7 @@ def shown(tmp_path_factory):
     """The page of a set whose every text is hostile, names of files, categories and templates too."""
     path = tmp_path_factory.mktemp("page") / "set & <b>.jsonl"
     sql = f"```sql\nSELECT APTH.InvNum FROM APTH -- {HOSTILE}\n```\n{HOSTILE}"
-    about = {"template": f"sql_select-{HOSTILE}", "category": f"{HOSTILE}\ud800", "fault": HOSTILE}
+    about = {"template": f"exists_memory-{HOSTILE}", "category": f"{HOSTILE}\ud800", "fault": HOSTILE}
     rows = [{"instruction": f"{HOSTILE} {n}", "chosen": f"{sql}{n}", "rejected": HOSTILE, **about} for n in range(30)]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     return page.render(audit([path], catalogue=CORE))
@@ -62,12 +62,12 @@ def test_the_offending_rows_stand_there_with_their_names_underlined(shown):
     assert "unreal names in rewarded answers: 30" in shown
     assert "SELECT APTH.<u>InvNum</u> FROM APTH" in shown
     assert "and 20 more" in shown
-    assert "100.0% of the rewarded answers in set &amp; &lt;b&gt;.jsonl name a table or column that is not real" in shown
+    assert "30 of 30 rewarded answers (100.0%) in set &amp; &lt;b&gt;.jsonl name a table or column that is not real" in shown
 
 
 def test_lengths_balances_and_coverage_have_a_text_beside_the_drawing(shown):
     assert re.search(r'aria-label="60 sequences by length: p50 [\d,]+, p90', shown)
-    assert re.search(r'aria-label="\d+%, wanted 5% to 20%"', shown)
+    assert re.search(r'aria-label="\d+%, wanted 45% to 55%"', shown)
     assert re.search(r'<th scope="row">AP</th><td class="n">1 of 15</td>', shown)
 
 
