@@ -10,10 +10,10 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from vgpt2.datagen.commands import audit, mix, sets, suite
+from vgpt2.datagen.commands import audit, mine, mix, sets, suite
 from vgpt2.workers import WorkerLost
 
-COMMANDS = (sets, suite, audit, mix)
+COMMANDS = (sets, suite, audit, mix, mine)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

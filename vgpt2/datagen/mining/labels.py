@@ -6,13 +6,20 @@ is known, it is left out with the reason.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from vgpt2.datagen.mining.answered import Answered
 from vgpt2.datagen.rules import Context
 from vgpt2.datagen.statements import Reading
-from vgpt2.judging import judge
+from vgpt2.judging import Item, judge
+from vgpt2.sql.binding import TooMuchWork
+from vgpt2.sql.extract import sql_blocks
+from vgpt2.sql.structure import Structure, structure
+
+# what a structure leaves out: which rows are kept, in what order, and over which a window runs
+_ROWS = re.compile(r"\bTOP \(?\d+|\bDISTINCT\b|\bLEFT (?:OUTER )?JOIN\b|\bPARTITION BY [^)]*|\bORDER BY [^)]*")
 
 
 @dataclass(frozen=True)
@@ -52,7 +59,24 @@ def _judged(answered: Answered, context: Context, error: str | None, doubt: str 
         return Labelled(answered, None, "disliked by the user, right to the judge")
     if doubt:
         return Labelled(answered, None, "names something in prose that is not known to be real")
+    if answered.item.kind == "sql" and not _is_built_like_gold(answered, answered.item, context):
+        return Labelled(answered, None, "SQL built otherwise than the gold SQL")
     return Labelled(answered, True, "")
+
+
+def _is_built_like_gold(answered: Answered, item: Item, context: Context) -> bool:
+    """Whether the SQL has a gold one's tables, joins, filters, groups and aggregates, and its rows and order: the judge may pass less."""
+    texts = sql_blocks(answered.answer)
+    golds = [str(expect["sql"]) for expect in item.accepted if expect.get("sql")]
+    try:
+        found = [_built(sql, context) for sql in texts]
+        return any(all(built == _built(gold, context) for built in found) for gold in golds)
+    except TooMuchWork:
+        return False
+
+
+def _built(sql: str, context: Context) -> tuple[Structure, list[str]]:
+    return structure(sql, context.names.catalogue), _ROWS.findall(" ".join(sql.upper().split()))
 
 
 def _errors(reading: Reading) -> Iterator[str]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from vgpt2.datagen import records
+from vgpt2.datagen import preferences, records
 from vgpt2.datagen.answers import fenced
 from vgpt2.datagen.mining.answered import Answered, read
 from vgpt2.datagen.mining.labels import Labelled, labelled
@@ -77,6 +77,16 @@ def mine(
     gold = _gold(items.values(), names) if with_gold else {}
     labels = Counter((a.answered.category, a.label) for a in said)
     return Mined(labels, matched(said, gold, per_question=per_question, dropped=dropped), dropped)
+
+
+def practice_rows(pairs: Sequence[preferences.Pair]) -> list[dict[str, Any]]:
+    """The questions of preference pairs in the layout of a suite, for a model to answer; nothing in them is held out."""
+    rows = []
+    for number, pair in enumerate(pairs):
+        q = pair.question
+        about = {"id": f"practice-{number:05d}", "kind": "sql" if q.query else "exists", "group": pair.category, "template": q.template}
+        rows.append({**about, "objects": list(q.objects), "messages": [{"role": "user", "content": q.prompt}], "expect": q.expect})
+    return rows
 
 
 def dpo_rows(pairs: Sequence[Pair], *, seed: int) -> list[dict[str, Any]]:
