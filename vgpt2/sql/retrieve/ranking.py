@@ -170,16 +170,12 @@ class Retriever:
         worths: dict[str, list[float]] = defaultdict(list)
         for hit in hits:
             worth = self._worth(hit, hits)
-            position = 0
-            placed: set[str] = set()
+            meant = dict.fromkeys(self._group_of[meaning.object] for meaning in hit.term.means)
+            for position, name in enumerate(meant):
+                worths[name].append(worth * self._tuning.later**position)
             for meaning in hit.term.means:
-                name = self._group_of[meaning.object]
                 if meaning.column:
-                    found[name].columns.append(meaning.column)
-                if name not in placed:
-                    placed.add(name)
-                    worths[name].append(worth * self._tuning.later**position)
-                    position += 1
+                    found[self._group_of[meaning.object]].columns.append(meaning.column)
         for name, all_of_them in worths.items():
             ranked = sorted(all_of_them, reverse=True)
             found[name].add(sum(worth / 2**i for i, worth in enumerate(ranked)), "glossary")

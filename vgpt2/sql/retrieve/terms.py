@@ -46,7 +46,8 @@ class TermFinder:
         for term in (*glossary.terms, *glossary.sayings):
             for text in (*term.phrases, *term.says):
                 phrase = _phrase(term, text, stemmer)
-                self._by_stem[phrase.content[0] if phrase.content else phrase.stems[0]].append(phrase)
+                if phrase.stems:
+                    self._by_stem[phrase.content[0] if phrase.content else phrase.stems[0]].append(phrase)
 
     def find(self, written: Sequence[str]) -> list[TermHit]:
         """One hit for each term that the question's words hold, in their order; the longest phrase of a term counts."""

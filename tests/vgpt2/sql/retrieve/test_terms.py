@@ -44,5 +44,11 @@ def test_a_word_of_the_same_stem_is_not_exact() -> None:
     assert (operating.exact, plural.exact) == (False, True)
 
 
+def test_a_phrase_without_words_is_never_found() -> None:
+    finder = TermFinder(Glossary(terms=(Term("%", (Meaning("T"),), ("%", "the")),)), Stemmer())
+    assert [hit.phrase for hit in finder.find(["the", "price"])] == ["the"]
+    assert finder.find(["price"]) == []
+
+
 def test_nothing_is_found_in_nothing() -> None:
     assert find("") == find("???") == []
