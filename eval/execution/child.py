@@ -67,8 +67,8 @@ def judged(request: dict[str, Any]) -> tuple[str, str]:
             return DIFFERENT, f"returns {len(shown[0])} columns, not {width}"
         if len(shown) != len(wanted):
             return DIFFERENT, f"returns {len(shown)} rows, not {len(wanted)}"
-        if not results.same(wanted, shown, keys=gold.keys, is_ordered=gold.is_ordered):
-            unordered = gold.is_ordered and results.same(wanted, shown)
+        if not results.same(wanted, shown, keys=gold.keys, is_ordered=gold.is_ordered, width=width):
+            unordered = gold.is_ordered and results.same(wanted, shown, width=width)
             return DIFFERENT, "returns the rows in another order" if unordered else "returns other values"
     return SAME, ""
 

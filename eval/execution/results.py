@@ -13,17 +13,21 @@ TOLERANCE = 1e-6  # relative, and absolute below 1: sums in another order, decim
 MAX_ARRANGEMENTS = 2000
 
 
-def same(gold: Sequence[Cells], answer: Sequence[Cells], *, keys: Sequence[int] = (), is_ordered: bool = False) -> bool:
+def same(
+    gold: Sequence[Cells], answer: Sequence[Cells], *, keys: Sequence[int] = (), is_ordered: bool = False, width: int | None = None
+) -> bool:
     """Whether `answer` returns what `gold` does under some order of its columns.
 
     With `is_ordered` the rows come in the same order; rows that agree in the columns `keys` of `gold`, which sort it, may change places.
-    Columns of gold from the width of the answer on are sort keys and are not compared.
+    Columns of gold from `width` on are sort keys and are not compared.
     """
     if len(gold) != len(answer):
         return False
     if not gold:
         return True
-    width = len(answer[0])
+    width = len(gold[0]) if width is None else width
+    if len(answer[0]) != width:
+        return False
     plain_gold, plain_answer = [_plain(row) for row in gold], [_plain(row) for row in answer]
     outputs = [row[:width] for row in plain_gold]
     groups = _groups(plain_gold, keys) if is_ordered else [len(gold)]
