@@ -192,3 +192,38 @@ def test_tokens_are_counted_with_a_tokenizer_or_estimated(tmp_path):
     assert token_counter(None)("x" * 40) == 10
     with pytest.raises(ValueError, match=r"tokenizer\.json: no such file"):
         token_counter(tmp_path)
+
+
+def test_a_name_of_the_registry_is_read_with_its_columns(tmp_path):
+    rows = [{"question": f"Which table {n}?", "reply": "Use APInvoiceHeader.", "ok": n % 2} for n in range(4)]
+    (tmp_path / "old.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    columns = {"prompt": "question", "response": "reply", "kto_tag": "ok"}
+    registry = tmp_path / "registry.json"
+    registry.write_text(json.dumps({"old": {"file_name": "old.jsonl", "columns": columns}}), encoding="utf-8")
+    (file,) = audit(["old"], catalogue=CORE, registry=registry).files
+    assert (file.stage, file.rows) == ("kto", 4)
+    assert len(file.outcomes["unreal names in rewarded answers"].failures) == 2, "the desirable ones"
+    assert (file.misnamed[0].name, file.misnamed[0].count) == ("APInvoiceHeader", 2)
+
+
+def test_the_outcome_does_not_depend_on_the_workers(tmp_path, rows):
+    path = tmp_path / "set.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows["sft"] * 2), encoding="utf-8")
+    alone = audit([path], catalogue=CORE, workers=0)
+    together = audit([path], catalogue=CORE, workers=2)
+    assert summary(alone) == summary(together)
+    assert alone.files[0].outcomes["exact duplicates"].failures
+
+
+def test_names_that_a_query_makes_are_known_in_the_prose_beside_it(tmp_path):
+    query = "WITH OpenItems AS (SELECT APTH.APCo, COUNT(*) AS ItemCount FROM APTH WITH (NOLOCK) WHERE APTH.APCo = 1 GROUP BY APTH.APCo)\n"
+    block = sql(query + "SELECT OpenItems.ItemCount FROM OpenItems WITH (NOLOCK)")
+    rule = "unreal names in rewarded answers"
+    assert rule not in failed(audited(tmp_path, [sft("q", f"ItemCount counts the rows of OpenItems, by a GROUP BY.\n{block}")]))
+    assert rule in failed(audited(tmp_path, [sft("q", f"TotalCount counts the rows of OpenItems.\n{block}")]))
+
+
+def test_a_bare_yes_is_about_the_name_that_was_asked(tmp_path):
+    assert "unreal names accepted" in failed(audited(tmp_path, [sft("Does APCM exist?", "Yes.")]))
+    assert "real names refused" in failed(audited(tmp_path, [sft("Does APTH have a column InvTotal that is real?", "No, it does not.")]))
+    assert not failed(audited(tmp_path, [sft("Does APTH exist?", "Yes.")]))
