@@ -13,7 +13,10 @@ from torch.testing import assert_close
 from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM, Qwen3Config, Qwen3ForCausalLM
 
 from vgpt2 import export, gguf_import
+from vgpt2.generate import generate
 from vgpt2.gguf_export import SPLITS, permute, write_gguf
+from vgpt2.tokenizer import ChatTokenizer
+from vgpt2.weights import load_model
 
 IDS = torch.tensor([[5, 9, 2, 40, 31, 7, 7, 0, 96, 12]])
 SIZES = {"hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2}
@@ -110,3 +113,25 @@ def test_the_command_says_how_exact_the_file_is_and_overwrites_nothing(tmp_path:
     assert "exists already" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         export.main(["--checkpoint", str(folder)])
+
+
+def test_llama_cpp_cuts_text_and_answers_as_we_do(tmp_path: Path):
+    """Greedy, token for token, by the engine that the file is for; its package is built from source, so it is no part of the install."""
+    llama_cpp = pytest.importorskip("llama_cpp", reason="llama-cpp-python is not installed")
+    folder = Path("checkpoints/models/smollm2-135m-instruct")
+    if not folder.is_dir():
+        pytest.skip("the embedded model is not here: python -m vgpt2.embedded")
+    write_gguf(folder, tmp_path / "model.gguf", kind="F16")
+    tokenizer, model = ChatTokenizer.load(folder, system=None), load_model(folder, dtype=torch.float32, device="cpu")
+    theirs = llama_cpp.Llama(str(tmp_path / "model.gguf"), n_ctx=256, n_threads=1, verbose=False)
+    for question in ("Does table APTH exist?", "Write a query that sums 12345 invoices.", "Was heißt Gläubiger?"):
+        prompt = tokenizer.prompt([{"role": "user", "content": question}])
+        assert theirs.tokenize(tokenizer.decode(prompt, controls=True).encode(), add_bos=False, special=True) == prompt
+        (expected,) = generate(model, [prompt], max_new_tokens=24, eos_ids=tokenizer.eos_ids, token_budget=256)
+        answer = []
+        for token in theirs.generate(prompt, temp=0.0, top_k=1, repeat_penalty=1.0):
+            if token == theirs.token_eos() or len(answer) == 24:
+                break
+            answer.append(token)
+        theirs.reset()
+        assert answer == expected
