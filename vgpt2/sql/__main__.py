@@ -1,11 +1,13 @@
 """python -m vgpt2.sql check FILE|- : findings on SQL, exit 1 where one is an error.
 
 python -m vgpt2.sql show APTH : an object's columns. python -m vgpt2.sql search "vendor invoices on hold" : the objects a question is about.
+python -m vgpt2.sql import scripts/ --out data/catalogues/mine : a catalogue from scripts, a database or an export.
 """
 
 from __future__ import annotations
 
 import argparse
+import inspect
 import json
 import sys
 from collections.abc import Sequence
@@ -89,8 +91,11 @@ def search(options: argparse.Namespace) -> int:
 def import_(options: argparse.Namespace) -> int:
     """`import`: a catalogue from what describes a database, with a table of what was found and what could not be read.
 
+    python -m vgpt2.sql import scripts/ --modules names --out data/catalogues/mine
+    python -m vgpt2.sql import columns.csv --foreign-keys keys.csv --field TABLE_NAME=tbl --out mine.yaml
+
     SOURCE is a folder of SQL Server scripts, a script of CREATE TABLE statements, an SQLite database, a JSON or CSV export of
-    INFORMATION_SCHEMA's columns, or the word sqlserver for the server that the connection string leads to. Nothing of it is executed.
+    INFORMATION_SCHEMA's columns, or the word sqlserver for the server that the connection string leads to. Nothing is executed.
     """
     out = Path(options.out)
     if out.suffix.lower() not in SINGLE_FILES and out.exists() and not (out / "objects.json").exists():
@@ -155,7 +160,7 @@ def _field(text: str) -> tuple[str, str]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m vgpt2.sql", description="Check T-SQL against a catalogue, or look an object up.")
+    parser = argparse.ArgumentParser(prog="python -m vgpt2.sql", description="Check T-SQL, look objects up, make catalogues.")
     parser.add_argument("--version", action="version", version=f"vgpt2 {vgpt2.__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     checking = commands.add_parser("check", help="findings on SQL files", description=check_files.__doc__)
@@ -175,7 +180,7 @@ def _parser() -> argparse.ArgumentParser:
     searching.add_argument("--max-tokens", type=_count, default=3000, metavar="N", help="budget of the schema prompt (default 3000)")
     searching.set_defaults(run=search)
     importing = commands.add_parser(
-        "import", help="a catalogue from scripts, a database or an export", description=import_.__doc__, formatter_class=_AS_WRITTEN
+        "import", help="a catalogue from scripts, a database or an export", description=inspect.getdoc(import_), formatter_class=_AS_WRITTEN
     )
     importing.add_argument("source", metavar="SOURCE", help="folder, file, or the word sqlserver")
     importing.add_argument("--out", required=True, metavar="DIR|FILE", help="catalogue to write: a folder, or a .yaml or .json file")

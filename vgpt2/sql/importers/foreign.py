@@ -8,6 +8,7 @@ from vgpt2.sql.lexer import END, GO, STRING
 from vgpt2.sql.parser.stream import Stream
 
 _BACKTICKS = re.compile(r"`([^`\r\n\]]*)`")
+_HASH_COMMENT = re.compile(r"^([^\S\r\n]*)#[ \t]", re.MULTILINE)
 _DOLLAR_QUOTE = re.compile(r"\$(\w*)\$")
 _ESCAPED_QUOTE = re.compile(r"\\(['\\])")
 _FOREIGN_WORDS = frozenset(("BEFORE", "AFTER", "INSTEAD", "INSERT", "UPDATE", "DELETE", "LANGUAGE"))
@@ -15,9 +16,10 @@ _HEAD = 200  # tokens of a routine's head that are looked at
 
 
 def as_tsql(text: str) -> str:
-    """The text with MySQL's backticks and backslashes and PostgreSQL's dollar quotes respelt, every offset kept."""
+    """The text with MySQL's backticks, backslashes and # comments and PostgreSQL's dollar quotes respelt, every offset kept."""
     if "`" in text:
         text = _BACKTICKS.sub(r"[\1]", text)
+        text = _HASH_COMMENT.sub(r"\1--", text)
         text = _ESCAPED_QUOTE.sub(lambda m: "''" if m[1] == "'" else "  ", text)
     return _without_dollar_quotes(text) if "$" in text else text
 

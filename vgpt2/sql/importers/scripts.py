@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from functools import cached_property
+from itertools import takewhile
 from pathlib import Path
 
 from vgpt2.sql.importers import calls, comments, foreign
@@ -27,6 +28,8 @@ _ROUTINE_BATCH = re.compile(
 )
 _WORTH_READING = re.compile(r"\b(?:CREATE|ALTER|sp_addtype|sp_add\w*property|COMMENT)\b", re.IGNORECASE)
 _TEMPORARY = frozenset(("TEMP", "TEMPORARY", "VIRTUAL", "EXTERNAL", "FOREIGN"))
+_MODIFIERS = _TEMPORARY | frozenset(("OR", "ALTER", "REPLACE", "UNLOGGED", "MATERIALIZED", "GLOBAL", "LOCAL", "CONSTRAINT"))
+_KINDS = frozenset(("TABLE", "VIEW", "TYPE", "UNIQUE", *_ROUTINES))
 _MAX_NESTING = 2  # a script may hold a script in a string, for sp_executesql
 
 
@@ -124,14 +127,13 @@ class Statements:
 
     def _statement(self, s: Stream, source: Source, start: int, nesting: int) -> None:
         """One statement that states something, or one token that begins none."""
-        place = source.place
         if s.at("CREATE", "ALTER"):
             self._definition(s, source, start)
         elif s.at("EXEC", "EXECUTE") or s.tok.text.lower() in calls.PROCEDURES:
-            pos = start + s.tok.pos
+            pos = start + s.tok.pos  # places inside a string are those of the statement that holds it, or near
             called = calls.read(s)
             if called.script is not None and nesting < _MAX_NESTING and _WORTH_READING.search(called.script):
-                self._read_batch(called.script, Source(place(pos).rpartition(":")[0], source.text), pos, nesting + 1)
+                self._read_batch(called.script, source, pos, nesting + 1)
             self._types |= {t.name.lower(): t for t in called.types}
             self._descriptions |= called.descriptions
         elif s.at_words("COMMENT", "ON"):
@@ -141,14 +143,14 @@ class Statements:
 
     def _definition(self, s: Stream, source: Source, start: int) -> None:
         first = s.tok
-        words = [s.peek(n).key for n in range(1, 5)]
-        kind = next((word for word in words if word in _KINDS), None)
+        words = list(takewhile(lambda word: word in _MODIFIERS, (s.peek(n).key for n in range(1, 5))))
+        kind = s.peek(len(words) + 1).key
         if kind in _ROUTINES:
             self._drafts.ignored[_ROUTINES[kind]] += 1
             foreign.skip_routine(s)
-        elif kind is None or (first.key == "ALTER" and kind == "TYPE"):
+        elif kind not in _KINDS or (first.key == "ALTER" and kind == "TYPE"):
             s.take()
-        elif _TEMPORARY.intersection(words[: words.index(kind)]):
+        elif _TEMPORARY.intersection(words):
             self._drafts.ignored["temporary and foreign tables"] += 1
             s.take()
         elif kind == "VIEW":
@@ -196,7 +198,7 @@ class Statements:
         if first.key == "CREATE" and name.last in self._views:
             before = self._views[name.last][2]
             self.unread.append(Unread(place, f"view '{name.last}' is defined before, at {before}; the first is kept"))
-        else:
+        elif kept is not None or name.last not in self._views:  # an ALTER VIEW of another kind (OWNER TO) changes no column
             self._views[name.last] = (kept, name, place, about)
 
     def drafts(self) -> Drafts:
@@ -260,9 +262,6 @@ def _merged(column: st.ColumnDefinition, change: st.ColumnDefinition | None) -> 
         return column
     change.identity |= column.identity
     return change
-
-
-_KINDS = frozenset(("TABLE", "VIEW", "TYPE", "UNIQUE", *_ROUTINES))
 
 
 def _name_of_view(s: Stream) -> Name:

@@ -21,15 +21,17 @@ from vgpt2.sql.schema import Column, Object
 MAX_LAYERS = 64
 _PASSING = frozenset(("ISNULL", "COALESCE", "MIN", "MAX", "NULLIF"))  # of the type of their first argument
 _COUNTING = {"COUNT": "int", "COUNT_BIG": "bigint", "ROW_NUMBER": "bigint", "RANK": "bigint", "DENSE_RANK": "bigint"}
-_TELLING = ("unknown_table", "unknown_qualifier", "unknown_column", "case")
+_TELLING = ("unknown_table", "unknown_qualifier", "unknown_column")
 
 
 def resolve(tables: Sequence[Object], views: Sequence[Draft], unread: list[Unread]) -> list[Object]:
     """The views as objects in the order given; what cannot be told of one is added to `unread`."""
     pending = {view.name: view for view in views}
+    real = {name.lower(): name for name in reversed(pending)}
+    reads = {view.name: {real.get(name.lower()) for name in _reads(view)} - {view.name} for view in views}
     made: dict[str, Object] = {}
     for _ in range(MAX_LAYERS):
-        ready = [view for view in pending.values() if not (_reads(view) & pending.keys() - {view.name})]
+        ready = [view for view in pending.values() if not (reads[view.name] & pending.keys())]
         if not ready:
             break
         catalogue = Catalogue([*tables, *made.values()])
@@ -75,7 +77,8 @@ def _resolved(view: Draft, catalogue: Catalogue, unread: list[Unread]) -> Object
         _report(view, b.problems, result, names, unread)
     shown = _shown_table(view.definition.query, result, catalogue)
     columns = _named(outputs, names, shown)
-    depends_on = tuple(sorted(name for name in _reads(view) if catalogue.has(name)))
+    read = (catalogue.get(name) or catalogue.ignoring_case(name) for name in _reads(view))
+    depends_on = tuple(sorted({other.name for other in read if other is not None}))
     described = replace(o, columns=_merged(view.columns, columns), depends_on=depends_on)
     if shown is None:
         return described
@@ -126,26 +129,26 @@ class _Lineage:
                     for column in source.rowset.outputs:
                         yield self._of_source(source, column or "", weak)
             else:
-                yield replace(self._of_expression(expression, weak), name=name or "")
+                yield replace(self._of_expression(expression, bound, weak), name=name or "")
 
-    def _of_expression(self, node: n.Expression, weak: set[Source]) -> Column:
+    def _of_expression(self, node: n.Expression, bound: Bound, weak: set[Source]) -> Column:
         if isinstance(node, n.Name):
-            found = self._b.columns.get(node)
+            found = self._b.columns.get(node) or _ignoring_case(node, bound)
             return self._of_source(found[0], found[1], weak) if found else Column(node.last)
         if isinstance(node, n.Unary) and node.operator == "COLLATE":
-            return self._of_expression(node.operand, weak)
+            return self._of_expression(node.operand, bound, weak)
         if isinstance(node, n.Call):
-            return self._of_call(node, weak)
+            return self._of_call(node, bound, weak)
         return Column("")
 
-    def _of_call(self, call: n.Call, weak: set[Source]) -> Column:
+    def _of_call(self, call: n.Call, bound: Bound, weak: set[Source]) -> Column:
         if call.type is not None:
             facts = facts_of(call.type)
             return Column("", facts.type, None, facts.length, facts.precision, facts.scale)
         if call.key in _COUNTING:
             return Column("", _COUNTING[call.key], nullable=False)
         if call.key in _PASSING and call.args and isinstance(call.args[0], n.Name | n.Call):
-            column = self._of_expression(call.args[0], weak)
+            column = self._of_expression(call.args[0], bound, weak)
             return replace(column, udt=None, source=None, description=None, nullable=call.key != "ISNULL", identity=False)
         return Column("")
 
@@ -167,6 +170,14 @@ class _Lineage:
         elif source.selects and name in source.rowset.outputs:
             column = self._of_query(source).get(name, column)
         return replace(column, nullable=True, identity=False) if source in weak else column
+
+
+def _ignoring_case(name: n.Name, bound: Bound) -> tuple[Source, str] | None:
+    """The one column that a name means where the database's names are the same in any case."""
+    qualifier = name.parts[-2].lower() if len(name.parts) > 1 else None
+    sources = [source for source in bound.scope.sources if qualifier is None or source.name.lower() == qualifier]
+    found = [(source, column) for source in sources if (column := source.rowset.ignoring_case(name.last)) is not None]
+    return found[0] if len(found) == 1 else None
 
 
 def _origin(o: Object, column: Column) -> str | None:

@@ -128,9 +128,12 @@ def drop(s: Stream) -> Statement:
 
 
 def unread(s: Stream, first: Token | None = None) -> Statement:
-    """A statement whose grammar is none of ours: passed over to the next ';' or batch."""
+    """A statement whose grammar is none of ours: passed over to the next ';' or batch.
+
+    On a lenient stream the cursor stays: its reader looks for the next definition, and there may be one before that.
+    """
     first = first or s.tok
-    while s.tok.kind not in (END, GO, BROKEN) and not s.at(";"):
+    while not s.lenient and s.tok.kind not in (END, GO, BROKEN) and not s.at(";"):
         s.take()
     return Opaque(first.pos)
 

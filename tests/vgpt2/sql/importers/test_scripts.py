@@ -203,6 +203,9 @@ def test_a_filtered_index_and_an_index_that_is_not_unique_are_no_keys() -> None:
         "CREATE PROC p AS CREATE TABLE U (A int)\nGO\nCREATE TABLE T (A int)",
         "print 'GO'\nGO\n/*\nGO\n*/ CREATE TABLE T (A int)",
         "CREATE TABLE T (A int) ON [PRIMARY] WITH (DATA_COMPRESSION = PAGE)",
+        "ALTER TABLE U NOCHECK CONSTRAINT ALL CREATE TABLE T (A int)",
+        "CREATE TYPE x AS TABLE (B int) CREATE TABLE T (A int)",
+        "CREATE INDEX TYPE ON U (B) CREATE TABLE T (A int)",
     ],
 )
 def test_tables_are_found_wherever_a_script_makes_them(text: str) -> None:

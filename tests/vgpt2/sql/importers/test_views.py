@@ -144,6 +144,13 @@ def test_an_identity_stays_one_in_a_view_of_its_table_alone() -> None:
     assert not view("SELECT h.Id FROM bHead h CROSS JOIN bLine l").columns[0].identity
 
 
+def test_names_may_be_written_in_another_case_where_the_database_takes_them() -> None:
+    catalogue = objects("CREATE VIEW W AS SELECT h.CO AS X, NAME FROM v h", "CREATE VIEW V AS SELECT H.co, h.name FROM BHEAD h")
+    assert catalogue.objects["V"].columns[1] == Column("name", "varchar", "bDesc", length=30, source="bHead.Name")
+    assert catalogue.objects["W"].columns[0] == Column("X", "tinyint", nullable=False, source="bHead.Co")
+    assert (catalogue.objects["W"].depends_on, catalogue.objects["V"].depends_on) == (("V",), ("bHead",))
+
+
 def test_a_thousand_ctes_one_upon_the_other_come_to_an_end() -> None:
     chain = ", ".join(f"c{n} AS (SELECT * FROM {f'c{n - 1}' if n else 'bHead'})" for n in range(1000))
     statements = Statements()
