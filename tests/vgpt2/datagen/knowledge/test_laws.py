@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[4]
 CORE = ROOT / "data" / "catalogues" / "vista-core"
 DOCUMENTS = ROOT / "data" / "samples" / "documents"
 CATEGORIES = sorted(knowledge.CATEGORIES)
-N = 400
+N = 300
 KINDS = {kind.name: kind for kinds in knowledge.CATEGORIES.values() for kind in kinds}
 
 
