@@ -1,5 +1,5 @@
 /*!40101 SET NAMES utf8 */;
-# a line comment of MySQL
+# it's a comment of MySQL
 DROP TABLE IF EXISTS `order lines`;
 CREATE TABLE `customers` (
   `id` int(11) unsigned NOT NULL AUTO_INCREMENT COMMENT 'number, it''s given once',
