@@ -188,7 +188,8 @@ def _with_note(outcome: Outcome, note: str) -> Outcome:
 
 
 def _misnamed(part: Part, names: Names) -> list[Misnamed]:
-    """Every unreal name of the rewarded answers, counted, with the commonest suggestions for it, or the nearest name of all."""
+    """Every unreal name of the rewarded answers, counted; what it may mean: the commonest suggestions, the column of another object,
+    else the nearest name of all."""
     first: dict[str, str] = {}
     suggested: dict[str, Counter[str]] = {}
     counts: Counter[str] = Counter()
@@ -201,7 +202,8 @@ def _misnamed(part: Part, names: Names) -> list[Misnamed]:
     index = NameIndex((*names.catalogue.objects, *names.columns)) if counts else None
     found = []
     for name, count in counts.most_common(NAMES_SHOWN):
-        best = [near for near, _ in suggested.get(name, Counter()).most_common(MEANINGS)]
+        best = [near for near, _ in suggested.get(name, Counter()).most_common(MEANINGS - 1)]
+        best += [f"{o.name}.{name}" for o in names.catalogue.objects.values() if o.has(name)][:1]
         if not best and index is not None:
             best = index.nearest(name.rpartition(".")[2], 1, prefix=2)
         found.append(Misnamed(name, count, first[name], tuple(best)))
