@@ -10,7 +10,7 @@ from random import Random
 
 from vgpt2.datagen.plan import COUNT_DISTINCT, ColumnRef
 from vgpt2.datagen.queries.asks import Ask, Details, Link, Measure, Pairs, Sorting, Tested, tie_breakers
-from vgpt2.datagen.queries.criteria import Criterion, criterion, owner_criterion
+from vgpt2.datagen.queries.criteria import UNSAID, Criterion, criterion, owner_criterion
 from vgpt2.datagen.queries.lexicon import Lexicon, Table
 from vgpt2.sql.schema import ForeignKey
 
@@ -333,6 +333,6 @@ def _with_owner(d: Draft, criteria: Sequence[Criterion], details: Sequence[Detai
         if carried and owner is not None and company is not None:
             ref = ColumnRef(part.table, company)
             moved = tuple(type(f)(ref, f.operator, f.value) for f in owner.filters)
-            part = Details(part.table, part.on, (Criterion(ref, "carried", moved, owner.values), *part.criteria), part.measure)
+            part = Details(part.table, part.on, (Criterion(ref, UNSAID, moved, owner.values), *part.criteria), part.measure)
         found.append(part)
     return tuple(found)

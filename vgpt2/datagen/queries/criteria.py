@@ -14,6 +14,7 @@ from vgpt2.datagen.conditions import TEXT, WHOLE, YEARS, code_value, date_litera
 from vgpt2.datagen.plan import ColumnRef, Filter
 from vgpt2.datagen.queries.lexicon import Table
 
+UNSAID = "unsaid"  # the kind of a condition that the rows' name implies, or that was said of another table
 # how a condition of each kind is said of the column {c}: after 'with' or 'for', and after 'where'; {0}, {1} are the values as said
 NOUNS: dict[str, tuple[str, ...]] = {
     "owner": ("{c} {0}",),

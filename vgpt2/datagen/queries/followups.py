@@ -9,7 +9,7 @@ from random import Random
 from vgpt2.datagen.plan import ColumnRef
 from vgpt2.datagen.queries.asks import Ask, Measure, Sorting
 from vgpt2.datagen.queries.compose import Draft
-from vgpt2.datagen.queries.criteria import Criterion, criterion, same_kind
+from vgpt2.datagen.queries.criteria import UNSAID, Criterion, criterion, same_kind
 from vgpt2.datagen.queries.wording import Words, condition, listed_columns, with_article
 
 # what each change is said by: (for training, for suites)
@@ -199,6 +199,6 @@ def _with_other(ask: Ask, at: int, draft: Draft) -> Changed | None:
 
 
 def _carried(c: Criterion, old: Criterion, new: Criterion) -> Criterion:
-    if c.kind != "carried" or c.values != old.values:
+    if c.kind != UNSAID or c.values != old.values:
         return c
     return replace(c, values=new.values, filters=tuple(replace(f, value=n.value) for f, n in zip(c.filters, new.filters)))

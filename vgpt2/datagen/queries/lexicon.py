@@ -186,7 +186,8 @@ class Lexicon:
         """Names in words that no two columns of the object share."""
         found = {c.name: self.sayings.column(o, c) for c in o.columns}
         if sum(map(bool, found.values())) < 5:
-            found = {c.name: found[c.name] or synonyms.forms(synonyms.spelt(c.name)) for c in o.columns}
+            plain = [c for c in o.columns if not english.is_housekeeping(c.description)]
+            found |= {c.name: found[c.name] or synonyms.forms(synonyms.spelt(c.name)) for c in plain}
         counts = Counter(form.casefold() for forms in found.values() for form in forms)
         kept = {name: tuple(form for form in forms if counts[form.casefold()] == 1) for name, forms in found.items()}
         return {name: forms for name, forms in kept.items() if forms and forms[0] == found[name][0]}

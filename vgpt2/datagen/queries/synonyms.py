@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from vgpt2.datagen import english
+from vgpt2.datagen.plan import ColumnRef, Filter
 from vgpt2.sql.catalogue import Catalogue
 from vgpt2.sql.schema import Column, Object
 
@@ -35,6 +36,9 @@ _TELLING = re.compile(r"[A-Za-z][a-z]{3,}")
 _ATTRIBUTE = re.compile(r"\w+(?: \w+)? (?:number|date|amount|name|code|type|address|total)")
 _LONGEST_TERM = 4  # words
 _MOST_TERMS = 4  # of a prompt
+_CONDITION = re.compile(
+    r"(?P<table>\w+)\.\[?(?P<column>[\w#]+)\]? (?P<operator>=|<>|>=|<=|>|<|IS NOT|IS) (?P<value>'[^']*'|-?\d+(?:\.\d+)?|NULL)"
+)
 
 
 class Sayings:
@@ -45,9 +49,11 @@ class Sayings:
         self._of_columns: dict[tuple[str, str], tuple[str, ...]] = {}
         self._of_words: dict[str, str] = {}
         self._terms: dict[str, Term] = {}
+        self._some_rows: dict[str, list[tuple[Pair, tuple[Filter, ...]]]] = defaultdict(list)
         self._described = {english.gloss(c.description) for o in catalogue.objects.values() for c in o.columns} if glossary else set()
         for term in glossary.terms if glossary else ():
-            self._terms.update((phrase.casefold(), term) for phrase in term.phrases if len(phrase.split()) <= _LONGEST_TERM)
+            short = [phrase.casefold() for phrase in term.phrases if len(phrase.split()) <= _LONGEST_TERM]
+            self._terms.update((form, term) for phrase in short for form in (phrase, english.plural(phrase)))
             self._read(term, catalogue)
 
     def rows(self, o: Object) -> list[Pair]:
@@ -64,6 +70,10 @@ class Sayings:
         changed = [re.sub(rf"\b{word}\b", other, found[0]) for word, other in self._of_words.items() if word in found[0].split()]
         return tuple(dict.fromkeys((*found, *(words for words in (*others, *changed) if words not in self._described))))
 
+    def some_rows(self, table: str) -> list[tuple[Pair, tuple[Filter, ...]]]:
+        """(what they are called, what holds for them) of the rows of an object that a term with a condition means."""
+        return self._some_rows.get(table, [])
+
     def terms_in(self, text: str, objects: Sequence[str]) -> list[Term]:
         """Terms that the text uses and that speak of the objects."""
         words = re.findall(r"[\w'-]+", text.casefold())
@@ -73,10 +83,12 @@ class Sayings:
         return [term for term in found.values() if any(meaning.object in shown for meaning in term.means)][:_MOST_TERMS]
 
     def _read(self, term: Term, catalogue: Catalogue) -> None:
-        if term.filter or term.expression or len(term.means) != 1:
-            return
         meant = term.means[0]
         o = catalogue.objects[meant.object]
+        if term.filter and not term.expression:
+            self._read_condition(term, o)
+        if term.filter or term.expression or len(term.means) != 1:
+            return
         column = o.column(meant.column) if meant.column else None
         described = re.findall(r"\w+", ((column.description if column else o.description) or "").casefold())
         if not set(term.name.casefold().split()) <= set(described):
@@ -85,6 +97,15 @@ class Sayings:
             self._of_columns[o.name, column.name] = tuple(word for word in term.phrases[1:] if _ATTRIBUTE.fullmatch(word))
         elif " " not in term.name and len(term.phrases) > 1 and re.fullmatch("[a-z]+[^s]", term.phrases[1]):
             self._of_objects[o.name] = self._of_words[term.name] = term.phrases[1]  # the first synonym is the usual one
+
+    def _read_condition(self, term: Term, o: Object) -> None:
+        """A term such as 'void check' names rows of an object whose description speaks of checks."""
+        parts = [_CONDITION.fullmatch(part) for part in (term.filter or "").split(" AND ")]
+        head = _COMPLEMENT.sub("", term.name).split()[-1]
+        if head in re.findall(r"\w+", (o.description or "").casefold()) and not head.endswith("s"):
+            found = [Filter(ColumnRef(p["table"], p["column"]), p["operator"], p["value"]) for p in parts if p and p["table"] == o.name]
+            if len(found) == len(parts):
+                self._some_rows[o.name].append((_pair(term.name), tuple(found)))
 
 
 def forms(words: str | None) -> tuple[str, ...]:

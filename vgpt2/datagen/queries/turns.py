@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 from vgpt2.datagen.plan import ColumnRef, render_sql
@@ -11,6 +11,7 @@ from vgpt2.datagen.queries.abstain import Abstention
 from vgpt2.datagen.queries.answering import answer
 from vgpt2.datagen.queries.asks import Ask, as_query
 from vgpt2.datagen.queries.compose import KINDS, Draft
+from vgpt2.datagen.queries.criteria import UNSAID, Criterion
 from vgpt2.datagen.queries.dealing import Deck
 from vgpt2.datagen.queries.lexicon import Lexicon
 from vgpt2.datagen.queries.settings import QuerySettings
@@ -21,6 +22,7 @@ from vgpt2.sql.checker import check
 
 _DRAWS = 60  # attempts for one question
 _MOST_TURNS = 4
+_TERM_SHARE = 0.4  # of the questions about objects that have such terms
 _LEADS = ("Something else: ", "Another question: ", "Next: ", "New topic. ")
 
 
@@ -98,6 +100,8 @@ def question(talk: Talk, *, later: bool = False) -> Turn | None:
         elif is_unclear:
             abstention = abstain.unclear(ask, words)
         if abstention or not (is_absent or is_unclear):
+            if abstention is None and talk.has_schema:
+                ask, words = _some_rows(ask, words, talk)
             if is_absent:
                 talk.deck.settle()
             return worded(ask, phrase, words, abstention, talk, later=later)
@@ -126,6 +130,17 @@ def _draw(kind: str, talk: Talk, *, unclear: bool) -> Ask | None:
     if unclear and kind == "list" and talk.rng.random() < 0.5:
         return abstain.namesake_ask(talk.lexicon, talk.rng)
     return KINDS[kind][0](talk.draft(talk.rng.choice(talk.lexicon.names)))
+
+
+def _some_rows(ask: Ask, words: Words, talk: Talk) -> tuple[Ask, Words]:
+    """At times only the rows that a term of the glossary means, called by it; the prompt shows what the term implies."""
+    taken = {c.column for c in ask.criteria}
+    known = [(pair, filters) for pair, filters in talk.lexicon.sayings.some_rows(ask.table) if taken.isdisjoint(f.column for f in filters)]
+    if not known or talk.naming == "names" or talk.rng.random() > _TERM_SHARE:
+        return ask, words
+    pair, filters = talk.rng.choice(known)
+    implied = tuple(Criterion(f.column, UNSAID, (f,)) for f in filters)
+    return replace(ask, criteria=(*ask.criteria, *implied)), replace(words, rows={**words.rows, ask.table: pair})
 
 
 def _mode(text: str, talk: Talk) -> str:

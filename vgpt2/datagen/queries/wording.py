@@ -15,7 +15,7 @@ from vgpt2.datagen import english
 from vgpt2.datagen.plan import COUNT_DISTINCT, ColumnRef
 from vgpt2.datagen.queries import criteria as conditions
 from vgpt2.datagen.queries.asks import Ask, Details, Link, Measure
-from vgpt2.datagen.queries.criteria import Criterion
+from vgpt2.datagen.queries.criteria import UNSAID, Criterion
 from vgpt2.datagen.queries.lexicon import Lexicon
 from vgpt2.datagen.queries.phrases import noun_phrases, questions
 from vgpt2.datagen.queries.styles import QUESTION_STYLES, REQUESTS
@@ -278,7 +278,7 @@ def _test(ask: Ask, words: Words) -> str:
 
 
 def _detail(details: Details, ask: Ask, words: Words) -> str:
-    said = [c for c in details.criteria if c.kind != "carried"]
+    said = [c for c in details.criteria if c.kind != UNSAID]
     things = words.things(details.table) + (" with " + english.listing([_own_condition(c, words) for c in said]) if said else "")
     if details.measure.column is None:
         return f"the number of their {things}"
@@ -326,8 +326,9 @@ def _nth(ask: Ask, words: Words) -> str:
 
 
 def _owner_and_rest(ask: Ask) -> tuple[Criterion | None, tuple[Criterion, ...]]:
+    """Whose rows, and the other conditions that are said by themselves."""
     first = ask.criteria[0] if ask.criteria and ask.criteria[0].kind == "owner" else None
-    return first, ask.criteria[1:] if first else ask.criteria
+    return first, tuple(c for c in ask.criteria if c is not first and c.kind != UNSAID)
 
 
 def _nouns(listed: Sequence[Criterion], ask: Ask, words: Words) -> str:

@@ -14,6 +14,7 @@ from vgpt2.datagen.queries.settings import QuerySettings
 from vgpt2.datagen.queries.styles import SQL_ONLY
 from vgpt2.sql.checker import check
 from vgpt2.sql.extract import sql_blocks
+from vgpt2.sql.glossary import Glossary, Meaning, Term
 
 CORE = Path(__file__).parents[4] / "data" / "catalogues" / "vista-core"
 
@@ -151,3 +152,13 @@ def test_a_few_parts_of_the_coverage_go_through_all_columns(core_world):
                     columns.update({str(output.column) for output in question.query.outputs})
     every = [f"{o.name}.{name}" for o in core_world.side.schema_objects() for name in o.column_names]
     assert all(columns[name] for name in every)
+
+
+def test_rows_called_by_a_term_are_those_it_means_and_the_prompt_says_so(core, core_world):
+    term = Term("void check", (Meaning("APPH", "VoidYN"),), ("void check",), filter="APPH.VoidYN = 'Y'")
+    world = replace(core_world, glossary=Glossary((term,)), queries=QuerySettings(schema_text=1.0, followed=0.0, absent=0.0, unclear=0.0))
+    called = [chat[0] for part in range(10) for chat in MAKERS["sql"](world, 60, f"v/{part}") if "void checks" in chat[0].ask]
+    assert called
+    for question in called:
+        assert "APPH.VoidYN = 'Y'" in question.answer
+        assert "TERM void check: APPH.VoidYN; WHERE APPH.VoidYN = 'Y'" in question.context

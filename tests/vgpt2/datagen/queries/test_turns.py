@@ -12,6 +12,7 @@ from vgpt2.datagen.queries import abstain, followups
 from vgpt2.datagen.queries.answering import plan
 from vgpt2.datagen.queries.asks import as_query
 from vgpt2.datagen.queries.compose import KINDS, Draft
+from vgpt2.datagen.queries.criteria import UNSAID
 from vgpt2.datagen.queries.dealing import Deck
 from vgpt2.datagen.queries.styles import REQUESTS, mistyped
 from vgpt2.datagen.queries.wording import Words, draw_phrase, draw_sentence, in_words
@@ -63,7 +64,7 @@ def test_another_owner_reaches_the_lines_that_are_totalled(core_world):
         if changed is None:
             continue
         new = changed.ask.criteria[0].values
-        assert all(c.values == new for d in changed.ask.details for c in d.criteria if c.kind == "carried")
+        assert all(c.values == new for d in changed.ask.details for c in d.criteria if c.kind == UNSAID)
 
 
 @pytest.mark.parametrize("most", [40, 120])
