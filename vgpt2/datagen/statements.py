@@ -103,7 +103,7 @@ class Reading:
         """Names that the answer takes for real and that are not, in SQL and in prose."""
         found = [Unreal(f.name, self._certain.get(f.name, f.suggestion)) for f in self.errors if f.code in UNREAL]
         found += self.accepted_fakes
-        found += [Unreal(name) for name in sorted(self.alternatives) if not is_real(name, None, self.names)]
+        found += [Unreal(name) for name in sorted(self.alternatives) if not self._is_known(name)]
         denied = {claim.name for claim in self.claims if claim.kind == "not_exists"}
         for word in _IDENTIFIER.findall(self._prose):
             if looks_like_a_name(word) and word not in denied and not self._is_known(word):
