@@ -14,7 +14,7 @@ from vgpt2.datagen import probe_names, recipes, records, validation, written
 from vgpt2.datagen.names import Names
 from vgpt2.datagen.recipes import Progress
 
-VERSIONS = {"demo": 1, "validation": 1, "probe": 1, "plain": 1, "hard": 1, "plain-vista": 1}
+VERSIONS = {"demo": 1, "validation": 1, "probe": 1, "plain": 2, "hard": 2, "plain-vista": 2}
 Row = dict[str, Any]
 
 
@@ -39,7 +39,11 @@ def _of_file(path: Path, names: Names) -> Made:
     """Questions written by hand. `blind` counts those whose writers had not looked at the catalogue."""
     questions = written.read(path)
     rows = written.rows(questions, path.stem, names.catalogue)
-    about = {"written": "by hand", "blind": sum(q.blind for q in questions), "accepted_answers": sum(1 + len(q.accepts) for q in questions)}
+    about = {
+        "written": "by hand",
+        "blind": sum(q.blind for q in questions),
+        "accepted_answers": sum(1 + len(q.accepts) for q in questions if q.sql),
+    }
     return Made(path.stem, VERSIONS.get(path.stem, 1), rows, about)
 
 

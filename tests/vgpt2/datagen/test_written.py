@@ -25,7 +25,8 @@ def shipped(name: str) -> list[dict]:
 
 
 def answers(row: dict) -> list[dict]:
-    return [row["expect"], *row["expect"].get("accepts", ())]
+    """The right answers of a row; none where it cannot be answered."""
+    return [row["expect"], *row["expect"].get("accepts", ())] if row["kind"] == "sql" else []
 
 
 @pytest.mark.parametrize("name", SIZES)
@@ -36,7 +37,8 @@ def test_every_right_answer_stands_and_has_the_structure_its_row_states(core, na
         for answer in answers(row):
             assert check(answer["sql"], core.catalogue) == [], row["id"]
             found = structure(answer["sql"], core.catalogue)
-            assert {**as_data(found), "sql": answer["sql"]} == {key: value for key, value in answer.items() if key != "accepts"}, row["id"]
+            stated = {key: value for key, value in answer.items() if key not in ("accepts", "more_columns")}
+            assert {**as_data(found), "sql": answer["sql"]} == stated, row["id"]
             assert found.tables, row["id"]
             assert found.columns or found.aggregates, row["id"]
 
@@ -63,12 +65,24 @@ def test_the_shipped_file_is_what_its_command_makes(tmp_path, name):
 @pytest.mark.parametrize("name", SIZES)
 def test_the_judge_accepts_every_gold_answer(core, name):
     for item in read_items(SUITES / f"{name}.jsonl"):
-        verdict = judge(item, f"```sql\n{item.expect['sql']}\n```", core.catalogue)
+        answer = f"```sql\n{item.expect['sql']}\n```" if item.kind == "sql" else "No table of the catalogue holds that."
+        verdict = judge(item, answer, core.catalogue)
         assert verdict.right, (item.id, verdict.reason)
 
 
+def test_what_the_bundled_catalogue_lacks_is_asked_for_too(core):
+    """Eight plain questions that the whole database answers."""
+    lacking = [row for row in shipped("plain") if row["kind"] == "abstain"]
+    answered = {row["messages"][0]["content"] for row in shipped("plain-vista")}
+    assert len(lacking) == 8
+    assert all(row["blind"] and row["messages"][0]["content"] in answered for row in lacking)
+    query = "```sql\nSELECT PREH.LastName FROM PREH WITH (NOLOCK) WHERE PREH.PRCo = 1\n```"
+    items = {item.id: item for item in read_items(SUITES / "plain.jsonl")}
+    assert not any(judge(items[row["id"]], query, core.catalogue).right for row in lacking)
+
+
 def test_at_least_half_of_the_plain_questions_share_no_word_with_the_names_of_their_objects():
-    rows = shipped("plain")
+    rows = [row for row in shipped("plain") if row["kind"] == "sql"]
     apart = [not written.shared_words(row["messages"][0]["content"], row["expect"]["tables"]) for row in rows]
     assert sum(apart) >= len(rows) / 2
 
@@ -78,9 +92,7 @@ def test_the_plain_questions_beyond_the_bundled_catalogue_stand_on_the_whole_one
         pytest.skip("needs the full catalogue; VGPT2_FULL_CATALOGUE names its folder")
     full, rows = load_catalogue(FULL), shipped("plain-vista")
     assert len(rows) == 16
-    asked = {row["messages"][0]["content"] for row in shipped("plain")}
     for row in rows:
-        assert row["messages"][0]["content"] not in asked
         for answer in answers(row):
             assert check(answer["sql"], full) == [], row["id"]
             assert as_data(structure(answer["sql"], full))["tables"] == answer["tables"]
@@ -99,7 +111,15 @@ def test_a_question_becomes_a_row_that_states_its_answers(tmp_path, core):
     assert (row["id"], row["group"], row["kind"], row["blind"]) == ("own-001", "own_one_table", "sql", False)
     assert row["expect"]["filters"] == [["APTH.APCo", "=", "1"]]
     assert row["expect"]["accepts"][0]["tables"] == ["APTD"]
+    assert row["expect"]["more_columns"], "an answer may show more than was asked for"
     assert "objects" not in row, "real objects are not held out where the prompt shows none"
+
+
+def test_a_question_without_an_answer_says_what_is_missing(tmp_path, core):
+    path = tmp_path / "own.yaml"
+    path.write_text("- ask: How is the weather?\n  area: none\n  missing: weather\n", "utf-8")
+    (row,) = written.rows(written.read(path), "own", core.catalogue)
+    assert (row["kind"], row["group"], row["expect"]) == ("abstain", "own_unanswerable", {"why": "weather", "tables": []})
 
 
 @pytest.mark.parametrize(
@@ -108,7 +128,8 @@ def test_a_question_becomes_a_row_that_states_its_answers(tmp_path, core):
         ("", "holds no list of questions"),
         ("a: [", "cannot be read as YAML"),
         ("- just words", "question 1: is a str"),
-        (GOOD + "- ask: Why?\n  area: x\n", "question 2: field 'sql' is missing"),
+        (GOOD + "- ask: Why?\n  area: x\n", "question 2: has none of 'sql' and 'missing'"),
+        (GOOD + "  missing: debts\n", "question 1: has both of 'sql' and 'missing'"),
         (GOOD.replace("area", "aera"), "field 'area' is missing"),
         (GOOD + "  table: APTH\n", "unknown field 'table'"),
         (GOOD + "  accepts: [1]\n", "must be a list of SQL texts"),
