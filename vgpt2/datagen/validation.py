@@ -35,6 +35,8 @@ REPAIRS = (
 )
 _PLAIN = QuerySettings(schema_text=1.0, followed=0.0, absent=0.0, unclear=0.0, off_topic=0.0)
 _BY_NAME = _PLAIN.model_copy(update={"by_name": 1.0, "mixed": 0.0})
+_IN_WORDS = _PLAIN.model_copy(update={"by_name": 0.0, "mixed": 0.0})
+_NOT_THERE = "the prompt shows nothing that holds it"
 _UNSAID = ("inner_for_left", "left_for_inner")  # no question says whether rows without a match are wanted
 _ATTEMPTS = 10
 _SCARCITY = 20  # questions drawn of a category for each one wanted of a kind
@@ -65,10 +67,10 @@ class _Drawing:
         return subject is None or subject.is_real or subject.name.casefold() not in self._guesses
 
     def is_fit(self, question: Question) -> bool:
-        """Whether a question for SQL has a query or an absent name, and does not ask for totals of a single row."""
+        """Whether a question for SQL does not ask for totals of a single row."""
         query = question.query
         if query is None:
-            return question.subject is not None and self.is_apart(question)
+            return self.is_apart(question)
         driving = self.side.catalogue.get(query.source.table)
         fixed = {f.column.column for f in query.filters if f.operator == "="}
         return not (query.having and driving and set(driving.business_key) <= fixed)
@@ -146,17 +148,17 @@ def _broken(question: Question, faults: Sequence[str], d: _Drawing, rng: Random)
 
 
 def _queries(d: _Drawing, category: str, count: int, settings: QuerySettings) -> list[Question]:
-    """Questions for SQL on a schema text, one a chat; half as many again are drawn, for those that two things fit."""
-    chats = maker.MAKERS[category](d.world(settings), count + count // 2, f"{d.purpose}/{category}/{settings.absent}")
+    """Questions for SQL on a schema text, one a chat; half as many again are drawn, for those that do not fit."""
+    chats = maker.MAKERS[category](d.world(settings), count + count // 2, f"{d.purpose}/{category}/{settings.by_name}/{settings.absent}")
     return [question for chat in chats for question in chat if d.is_fit(question)][:count]
 
 
 def _row(question: Question, *, shown: bool) -> Row:
     """`shown`: the prompt shows what is real, so its objects are held out; an invented object always is."""
     subject = question.subject
-    kind = "sql" if question.query else "exists" if subject else "column"
+    kind = "sql" if question.query else "exists" if subject else "column" if question.expect else "abstain"
     invented = [subject.name] if subject and not subject.is_real and "." not in subject.name else []
-    expect = {"name": subject.name, "exists": subject.is_real} if subject else question.expect
+    expect = {"name": subject.name, "exists": subject.is_real} if subject else question.expect or {"why": _NOT_THERE, "tables": []}
     return {
         "kind": kind,
         "template": question.template,
@@ -206,11 +208,13 @@ _GROUPS: dict[str, Sequence[Callable[[_Drawing], list[Row]]]] = {
     ),
     "sql": (_sql("sql", 150, _PLAIN),),
     "hallucination": (
-        _from_room("exists_memory", 26, shown=False),
-        _from_memory("schema", "exists_object", 14, _asks_existence),
-        _from_memory("schema", "exists_attribute", 30, _asks_existence),
-        _sql("sql", 15, _BY_NAME.model_copy(update={"absent": 1.0})),
-        _sql("sql", 15, _BY_NAME),
+        _from_room("exists_memory", 24, shown=False),
+        _from_memory("schema", "exists_object", 12, _asks_existence),
+        _from_memory("schema", "exists_attribute", 28, _asks_existence),
+        _sql("sql", 10, _BY_NAME.model_copy(update={"absent": 1.0})),
+        _sql("sql", 8, _IN_WORDS.model_copy(update={"absent": 1.0})),
+        _sql("sql", 9, _BY_NAME),
+        _sql("sql", 9, _IN_WORDS),
     ),
     "joins": (_sql("joins_sql", 50, _PLAIN),),
     "corrections": (_corrections(50),),
