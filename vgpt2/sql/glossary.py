@@ -27,7 +27,6 @@ import difflib
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import yaml
@@ -74,8 +73,8 @@ class Glossary:
 
     terms: tuple[Term, ...] = ()
     sayings: tuple[Term, ...] = ()
-    modules: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
-    abbreviations: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    modules: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    abbreviations: Mapping[str, str] = field(default_factory=dict)
     background: tuple[str, ...] = ()
     skipped: tuple[str, ...] = ()
 

@@ -1,5 +1,7 @@
 import json
+import pickle
 from collections import Counter
+from pathlib import Path
 
 import pytest
 import tiny_makers
@@ -7,7 +9,10 @@ import tiny_makers
 from vgpt2.datagen.production import CHUNK, Planned, Workshop, plan_table, produce
 from vgpt2.datagen.recipes import training_side
 from vgpt2.datagen.world import World
+from vgpt2.sql.glossary import find_glossary
 from vgpt2.workers import WorkerLost
+
+CORE = Path(__file__).parents[3] / "data" / "catalogues" / "vista-core"
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +48,13 @@ def test_ids_number_the_rows_in_their_shuffled_order(workshop):
     assert [row["id"] for row in rows] == [f"sft-{n:06d}" for n in range(60)]
     assert {row["category"] for row in rows[:15]} == {"facts", "few"}
     assert next(iter(rows[0])) == "id"
+
+
+def test_what_the_makers_draw_from_can_be_sent_to_a_process(core, shop, shop_folder):
+    """With a glossary and without one."""
+    for names, folder in ((core, CORE), (shop, shop_folder)):
+        world = World(names, training_side(names), find_glossary(folder, names.catalogue))
+        assert pickle.loads(pickle.dumps(world)).names.known == names.known
 
 
 def test_a_worker_that_dies_gives_one_clear_line(workshop):
