@@ -15,6 +15,7 @@ from vgpt2.datagen.queries.lexicon import Lexicon, Table
 from vgpt2.sql.schema import ForeignKey
 
 Draw = Callable[["Draft"], Ask | None]
+_WITHOUT_ORDER = frozenset(("text", "ntext", "image", "xml", "geography", "geometry"))
 _AGGREGATES = ("SUM", "SUM", "SUM", "AVG", "MIN", "MAX")
 
 
@@ -47,7 +48,10 @@ class Draft:
         return self.rng.choices(range(len(weights)), weights)[0]
 
     def sorting(self, refs: Sequence[ColumnRef], chance: float) -> Sorting | None:
-        return Sorting(self.rng.choice(refs), self.rng.random() < 0.5) if refs and self.rng.random() < chance else None
+        """By one of the columns of the draft's table that have an order."""
+        columns = self.table.object.column_index
+        sortable = [ref for ref in refs if ref.table == self.table.name and columns[ref.column].type not in _WITHOUT_ORDER]
+        return Sorting(self.rng.choice(sortable), self.rng.random() < 0.5) if sortable and self.rng.random() < chance else None
 
     def measure(self, table: Table) -> Measure | None:
         if not table.amounts:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from random import Random
 
 from vgpt2.datagen.plan import ColumnRef
-from vgpt2.datagen.queries.asks import Ask, Measure, Sorting
+from vgpt2.datagen.queries.asks import Ask, Measure
 from vgpt2.datagen.queries.compose import Draft
 from vgpt2.datagen.queries.criteria import UNSAID, Criterion, criterion, same_kind
 from vgpt2.datagen.queries.wording import Words, condition, listed_columns, with_article
@@ -140,12 +140,11 @@ def per(ask: Ask, draft: Draft) -> Changed | None:
 
 
 def sort(ask: Ask, draft: Draft) -> Changed | None:
-    ours = [ref for ref in ask.shown if ref.table == ask.table]
-    if ask.kind not in _SORTABLE or ask.sorting or not ours:
+    sorting = draft.sorting(ask.shown, 1.0) if ask.kind in _SORTABLE and not ask.sorting else None
+    if sorting is None or sorting.by is None:
         return None
-    by, descending = draft.rng.choice(ours), draft.rng.random() < 0.4
-    suffix = " in descending order" if descending else ""
-    return Changed(replace(ask, sorting=Sorting(by, descending)), lambda words: listed_columns((by,), ask, words) + suffix, by)
+    by, suffix = sorting.by, " in descending order" if sorting.descending else ""
+    return Changed(replace(ask, sorting=sorting), lambda words: listed_columns((by,), ask, words) + suffix, by)
 
 
 def top(ask: Ask, draft: Draft) -> Changed | None:

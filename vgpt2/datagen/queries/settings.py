@@ -16,9 +16,9 @@ class QuerySettings(Part):
     """chats with a schema text in the prompt"""
     create_table: Share = 0.17
     """of these, with CREATE TABLE statements"""
-    by_name: Share = 0.2
+    by_name: Share = 0.16
     """questions that call columns and tables by their names"""
-    mixed: Share = 0.15
+    mixed: Share = 0.12
     """questions that call tables by words and columns by names"""
     absent: Share = 0.115
     """questions that ask for something that the database or the prompt lacks"""

@@ -342,4 +342,5 @@ def _closed(text: str) -> str:
 def _lowered(text: str) -> str:
     """The sentence after a beginning of its own; a name or 'I' keeps its capital."""
     first = text.split(" ", 1)[0].rstrip(",.")
-    return text if first in ("I", "I'm", "SQL") or not first[1:].islower() else text[0].lower() + text[1:]
+    keeps = first in ("I", "I'm", "SQL") or (first != "A" and not first[1:].islower())
+    return text if keeps else text[0].lower() + text[1:]
