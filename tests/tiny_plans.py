@@ -81,7 +81,8 @@ def exists(side, rng):
         return None
     key = rng.choice(side.line_keys)
     draft = draft_select(side, side.catalogue.objects[key.to_object], rng)
-    if draft is None:
+    company = side.catalogue.objects[key.from_object].company_column
+    if draft is None or company not in (None, *key.from_columns):
         return None
     on = tuple((ColumnRef(key.from_object, c), ColumnRef(key.to_object, p)) for c, p in key.pairs)
     return replace(draft.query, exists=(Exists(Query(Source(key.from_object), ()), on, rng.random() < 0.5),))

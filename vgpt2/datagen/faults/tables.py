@@ -27,12 +27,17 @@ def invented_name(*kinds: str) -> Change:
 
 
 def base_table(part: Part, side: Side, rng: Random) -> Query | None:
-    """A view replaced by the table behind it."""
-    found = [(at, o) for at, o in objects(part, side) if o.base_table and o.base_table not in part.query.tables]
-    if not found:
-        return None
-    at, view = rng.choice(found)
-    return with_table(part.query, at, str(view.base_table)) if side.catalogue.views_of(str(view.base_table)) else None
+    """A view replaced by the table behind it, which has the columns too."""
+    found = [(at, o.base_table) for at, o in objects(part, side) if o.base_table and _can_stand_for(o.base_table, o, part, side)]
+    return with_table(part.query, *rng.choice(found)) if found else None
+
+
+def _can_stand_for(table: str, view: Object, part: Part, side: Side) -> bool:
+    if table in part.query.tables or not side.catalogue.views_of(table):
+        return False
+    shown = side.catalogue.get(table)  # a catalogue of views does not hold it
+    used = [ref.column for whole in (part.query, part.put(part.query)) for ref in columns(whole) if ref.table == view.name]
+    return shown is None or all(map(shown.has, used))
 
 
 def relative_without_column(part: Part, side: Side, rng: Random) -> Query | None:
