@@ -84,9 +84,9 @@ def company(stock: Stock, o: Object, rng: Random) -> str | None:
                 f"{name} holds the company; filter on it.",
             )
         )
-    groups = english.listing([f"{o.name}.{name}" for name in o.group_columns if name in o.business_key]) if o.group_columns else ""
-    if any(name in o.business_key for name in o.group_columns):
-        return f"{o.name} has no company column. Its rows are shared by companies through {groups}."
+    shared = [f"{o.name}.{name}" for name in o.group_columns if name in o.business_key]
+    if shared:
+        return f"{o.name} has no company column. Its rows are shared by companies through {english.listing(shared)}."
     return f"{o.name} has no company column, so it needs no filter by company."
 
 
