@@ -6,6 +6,7 @@ from functools import partial
 
 from vgpt2.datagen.knowledge import business, documents, house, joins, naming, negatives, objects, reports, schema, tuning, workflows
 from vgpt2.datagen.knowledge.asking import Kind, make_chats
+from vgpt2.datagen.knowledge.listed import make_with_listed
 from vgpt2.datagen.world import Maker
 
 CATEGORIES: dict[str, tuple[Kind, ...]] = {
@@ -21,4 +22,6 @@ CATEGORIES: dict[str, tuple[Kind, ...]] = {
     "reports": reports.KINDS,
     "documents": documents.DOCUMENT_KINDS,
 }
-MAKERS: dict[str, Maker] = {category: partial(make_chats, category, kinds) for category, kinds in CATEGORIES.items()}
+MAKERS: dict[str, Maker] = {
+    category: partial(make_with_listed if category == "schema" else make_chats, category, kinds) for category, kinds in CATEGORIES.items()
+}

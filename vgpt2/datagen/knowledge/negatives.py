@@ -116,7 +116,7 @@ def draw_join_review(stock: Stock, world: World, real: bool, rng: Random) -> Dra
     draft = draft_join(stock.memory, key, rng) if key else None
     if key is None or draft is None or draft.query is None or not {key.from_object, key.to_object} <= stock.by_name.keys():
         return None
-    query = replace(draft.query, filters=owner_filters(draft.driving, rng))
+    query = replace(draft.query, filters=owner_filters(draft.driving))
     if not query.filters:
         return None
     if not real:

@@ -128,13 +128,13 @@ def first_query(o: Object, rng: Random, *, extra: int = 3) -> Query | None:
     names = [*key, *sorted(chosen, key=o.column_names.index)]
     if not names or len(key) < len(o.business_key):
         return None
-    return Query(Source(o.name), tuple(Output(ColumnRef(o.name, name)) for name in names), owner_filters(o, rng))
+    return Query(Source(o.name), tuple(Output(ColumnRef(o.name, name)) for name in names), owner_filters(o))
 
 
-def owner_filters(o: Object, rng: Random) -> tuple[Filter, ...]:
-    """The filter on whose rows are read; none where rows are nobody's."""
+def owner_filters(o: Object, value: int = 1) -> tuple[Filter, ...]:
+    """The filter on whose rows are read, of company or group 1 where no other is asked for; none where rows are nobody's."""
     owner = owner_column(o)
-    return (Filter(ColumnRef(o.name, owner), "=", str(rng.choice((1, 1, 1, 2, 5, 10)))),) if owner else ()
+    return (Filter(ColumnRef(o.name, owner), "=", str(value)),) if owner else ()
 
 
 def source(stock: Stock, o: Object, rng: Random) -> str | None:

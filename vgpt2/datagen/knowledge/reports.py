@@ -24,7 +24,7 @@ def draw_detail(stock: Stock, world: World, real: bool, rng: Random) -> Drawn | 
     if len(others) < 3 or not key or len(key) < len(table.business_key):
         return None
     columns = rng.sample(others, rng.randint(2, min(4, len(others))))
-    filters = owner_filters(table, rng)
+    filters = owner_filters(table, rng.randint(1, 30))
     words = {"table": table.name, "columns": english.listing(columns), "owner": _owner(filters)}
     if not real:
         return _unreal(stock, table.name, words, columns, rng)
@@ -41,7 +41,7 @@ def draw_summary(stock: Stock, world: World, real: bool, rng: Random) -> Drawn |
     if not amounts or not groups:
         return None
     amount, group = rng.choice(amounts), rng.choice(groups)
-    filters = owner_filters(table, rng)
+    filters = owner_filters(table, rng.randint(1, 30))
     words = {"table": table.name, "amount": amount, "group": group, "owner": _owner(filters)}
     if not real:
         return unreal_object(stock, table, {"table": "", **{k: v for k, v in words.items() if k != "table"}}, rng)

@@ -52,7 +52,7 @@ def no_company(stock: Stock, o: Object, rng: Random) -> Advised | None:
     if query is None or not o.company_column or not query.filters:
         return None
     slow = render_sql(replace(query, filters=()))
-    better = replace(query, filters=owner_filters(o, Random(slow)))
+    better = replace(query, filters=owner_filters(o))
     return slow, f"Filter by {o.name}.{o.company_column}: without it the rows of all companies are read.", better
 
 

@@ -65,7 +65,7 @@ def by_month(stock: Stock, o: Object, rng: Random) -> str | None:
         filters = (Filter(column, ">=", "'20240301'"), Filter(column, "<", "'20240401'"))
         why = f"{column} is a date: take a range up to the first of the next month."
     outputs = tuple(Output(ColumnRef(o.name, name)) for name in dict.fromkeys((*key, column.column)))
-    query = Query(Source(o.name), outputs, (*owner_filters(o, rng), *filters))
+    query = Query(Source(o.name), outputs, (*owner_filters(o), *filters))
     return f"{why} For March 2024:\n{fenced(render_sql(query))}"
 
 
