@@ -50,7 +50,10 @@ def main() -> None:
         folder = options.keep or Path(scratch)
         folder.mkdir(parents=True, exist_ok=True)
         out = folder / "sft.jsonl"
-        steps = [run("generate", generation(options, out)), run("audit", audit(options, out))]
+        steps = [run("generate", generation(options, out))]
+        if steps[0].exit_code:
+            sys.exit(steps[0].exit_code)
+        steps.append(run("audit", audit(options, out)))
         manifest = json.loads(out.with_name(out.name + ".manifest.json").read_text("utf-8"))
         size = out.stat().st_size
     report(steps, manifest, size, options)
