@@ -1,4 +1,4 @@
-"""Where right answers are lost on the way: retrieval, finding the right ones among the shown objects, or the SQL itself."""
+"""Where right answers are lost: to retrieval, to picking among the shown objects (linking), or to the SQL itself."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The rule of the project: above 80 % expand, merge and deploy; below, the failures by theme and the data that would teach them."""
+"""The rule of the project: above 80 % expand, merge, deploy; else the failures by theme and the data to add."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Why an answer is wrong, one theme an answer, and which data would teach it: the themes of the house and of its data sets."""
+"""Why an answer is wrong, one theme an answer, and which data would teach it."""
 
 from __future__ import annotations
 

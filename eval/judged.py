@@ -1,4 +1,4 @@
-"""One answer with everything that can be said of it: verdict, result, structure, claims, unreal names, theme of its failure.
+"""One answer with all that can be said of it: verdict, result, structure, claims, unreal names, theme of failure.
 
 with Judge(names) as judge:
     judged = judge(item, answer)    # judged.right, judged.reason, judged.theme
@@ -85,8 +85,8 @@ class Judge:
         said = existence(answer, item.expect["name"]) if asks_existence else None
         reading = Reading(answer, question, self._names, self._words)
         execution = self._executed(item, verdict, blocks)
-        golds = [str(accepted["sql"]) for accepted in item.accepted if "sql" in accepted]
-        likeness = best_likeness(golds, blocks, catalogue) if golds and verdict.passed.get("resolves") else None
+        golds, more = _golds(item), bool(item.expect.get("more_columns"))
+        likeness = best_likeness(golds, blocks, catalogue, more_columns=more) if golds and verdict.passed.get("resolves") else None
         passed = verdict.passed | _more(item, verdict, execution, likeness, executes=self.executes)
         right, reason = _conclusion(item, verdict, execution, likeness)
         return Judged(
@@ -121,10 +121,10 @@ class Judge:
 
     def _executed(self, item: Item, verdict: Verdict, blocks: Sequence[str]) -> Execution | None:
         """The result of the answer's queries against gold's; of several texts the first that is not gold's. None where nothing is run."""
-        golds = [str(accepted["sql"]) for accepted in item.accepted if "sql" in accepted]
+        golds, more = _golds(item), bool(item.expect.get("more_columns"))
         if self._runner is None or not golds or not verdict.passed.get("resolves"):
             return None
-        found = [self._runner.match_any(golds, sql) for sql in blocks]
+        found = [self._runner.match_any(golds, sql, more_columns=more) for sql in blocks]
         return next((one for one in found if one.verdict != "same"), found[0])
 
     def _theme(
@@ -139,6 +139,11 @@ class Judge:
     ) -> str:
         told = said if item.kind == "exists" else ("denies" if reading.denies else None)
         return theme_of(item, verdict, told, self._names.catalogue, has_sql=bool(blocks), execution=execution, likeness=likeness)
+
+
+def _golds(item: Item) -> list[str]:
+    """The queries that a right answer may be."""
+    return [str(accepted["sql"]) for accepted in item.accepted if "sql" in accepted]
 
 
 def _unreal(item: Item, said: str | None, reading: Reading) -> list[str]:

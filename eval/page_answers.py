@@ -1,4 +1,4 @@
-"""The list of all answers on report.html: question, right answer, what each model said with its findings underlined."""
+"""The list of all answers on report.html: question, right answer, what each model said, findings underlined."""
 
 from eval.judged import Judged
 from eval.markup import marked, text

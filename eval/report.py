@@ -20,6 +20,7 @@ from vgpt2 import atomic
 FORMAT = 2
 REPORT_LIMIT_BYTES = 1 << 28
 KEYS = ("name", "suites", "limit", "retrieval", "catalogue", "scorer", "executed", "thresholds", "generation", "rates", "rows", "answers")
+MOST_FLIPS = 8
 LEGEND = "better, worse: the flips are not chance (McNemar, exact, 5 %); same: at most 1 answer in 20 flipped; [95 % interval]"
 
 
@@ -74,7 +75,7 @@ def _cost(answers: Sequence[Answer]) -> dict[str, Any]:
 
 def further_lines(report: Mapping[str, Any]) -> list[str]:
     """What the table does not hold: rates, abstention, pass@k, latency."""
-    shown = ("hallucination", "false_rejection", "false_acceptance", "not_executed", "abstained")
+    shown = ("hallucination", "false_rejection", "false_acceptance", "not_executed", "abstained", "schema_recall")
     rates = ", ".join(f"{name.replace('_', ' ')} {100 * report['rates'][name]:.1f} %" for name in shown if name in report["rates"])
     lines = [rates] if rates else []
     if report["abstention"]:
@@ -121,7 +122,19 @@ def table(comparison: Comparison) -> str:
     widths = [max(map(len, column)) for column in zip(*grid)]
     lines = ["  ".join(text.ljust(width) for text, width in zip(row, widths)).rstrip() for row in grid]
     lost = [attribution.text(comparison.attribution)] if comparison.attribution else []
-    return "\n".join([*lines, f"{sentence(comparison)} · {len(comparison.answers[0])} questions", LEGEND, *lost])
+    said = f"{sentence(comparison)} · {len(comparison.answers[0])} questions"
+    return "\n".join([*lines, said, LEGEND, *_flips(comparison), *lost])
+
+
+def _flips(comparison: Comparison) -> list[str]:
+    """The questions that the last model answers otherwise than the one before."""
+    if len(comparison.names) < 2:
+        return []
+    lines = []
+    for what, ids in (("gained", comparison.gained), ("lost", comparison.lost)):
+        more = f" and {len(ids) - MOST_FLIPS} more" if len(ids) > MOST_FLIPS else ""
+        lines.append(f"{what} by {comparison.names[-1]}: {len(ids)}{': ' if ids else ''}{', '.join(ids[:MOST_FLIPS])}{more}")
+    return [*lines, decision.decision(list(comparison.answers[-1].values()))]
 
 
 def markdown(comparison: Comparison) -> str:
@@ -130,7 +143,11 @@ def markdown(comparison: Comparison) -> str:
     rows.insert(1, "|" + "---|" * (len(comparison.names) + 2))
     suites = ", ".join(f"{name} {sha[:12]}" for name, sha in comparison.sources[0]["suites"].items())
     foot = f"Suite {suites}; scorer {comparison.sources[0]['scorer'][:12]}; {len(comparison.answers[0])} questions. {LEGEND}."
-    return f"# {', '.join(comparison.names)}\n\n{sentence(comparison)}.\n\n" + "\n".join(rows) + f"\n\n{foot}\n"
+    judged = list(comparison.answers[-1].values())
+    advice = [f"| {theme} | {count} | {remedy} |" for count, theme, remedy in decision.advice(judged)]
+    themes = "\n".join(["", "| wrong because | answers | data to add |", "|---|---|---|", *advice, ""]) if advice else ""
+    title = f"# {', '.join(comparison.names)}\n\n{sentence(comparison)}; {decision.decision(judged)}.\n\n"
+    return title + "\n".join(rows) + f"\n{themes}\n{foot}\n"
 
 
 def _grid(comparison: Comparison) -> list[list[str]]:

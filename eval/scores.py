@@ -134,6 +134,7 @@ def rates(judged: Sequence[Judged]) -> dict[str, float]:
         "timeout": [a.result == "timeout" for a in ran],
         "abstained": [a.abstained for a in judged],
         "collapse": [a.collapse is not None for a in judged],
+        "schema_recall": [a.suffices for a in judged if a.suffices is not None],
     }
     found = {name: sum(hits) / len(hits) for name, hits in shares.items() if hits}
     elements = [a.elements or [0, 0] for a in sql if a.elements]

@@ -1,4 +1,4 @@
-"""Whether a query does what a gold query does, part by part: tables, columns, joins, filters, groups and aggregates as sets."""
+"""Whether a query does what gold does, part by part: tables, columns, joins, filters, groups, aggregates as sets."""
 
 from __future__ import annotations
 
@@ -31,20 +31,25 @@ class Likeness:
         return next((part for part, same in self.equal.items() if not same), None)
 
 
-def likeness(gold: Structure, answer: Structure) -> Likeness:
-    """The answer's structure against gold's; an element that gold does not have makes a part unequal and earns nothing."""
+def likeness(gold: Structure, answer: Structure, *, more_columns: bool = False) -> Likeness:
+    """The answer's structure against gold's; an element that gold does not have makes a part unequal and earns nothing.
+
+    With `more_columns` the answer may return columns beside gold's.
+    """
     equal = {part: _elements(gold, part) == _elements(answer, part) for part in PARTS}
+    if more_columns:
+        equal["columns"] = gold.columns <= answer.columns
     pairs = [(_elements(gold, part), _elements(answer, part)) for part in PARTS]
     return Likeness(equal, sum(len(wanted & found) for wanted, found in pairs), sum(len(wanted) for wanted, _ in pairs))
 
 
-def best_likeness(golds: Sequence[str], answers: Sequence[str], catalogue: Catalogue) -> Likeness | None:
+def best_likeness(golds: Sequence[str], answers: Sequence[str], catalogue: Catalogue, *, more_columns: bool = False) -> Likeness | None:
     """The likeness to the accepted query that is nearest; of several SQL texts in an answer the worst counts. None without either."""
     wanted = list(_structures(golds, catalogue))
     found = list(_structures(answers, catalogue))
     if not wanted or len(found) < len(answers) or not found:
         return None
-    return min((max((likeness(gold, own) for gold in wanted), key=_rank) for own in found), key=_rank)
+    return min((max((likeness(gold, own, more_columns=more_columns) for gold in wanted), key=_rank) for own in found), key=_rank)
 
 
 def _structures(texts: Sequence[str], catalogue: Catalogue) -> Iterator[Structure]:

@@ -31,7 +31,7 @@ LIST_ENDS = frozenset({"WHERE", "GROUP", "ORDER", "HAVING", "UNION", "EXCEPT", "
 # ways to say that data is not there, beside the denial of a name
 _ABSENT = re.compile(
     r"\bnot (?:in|part of) (?:the |this |our )?(?:schema|database|catalogue|catalog|data)\b"
-    r"|\bno (?:table|view|column|data)\b[^.\n]{0,60}\b(?:holds?|stores?|keeps?|records?|has|have|says?)\b"
+    r"|\bno (?:table|view|column|data|object)\b[^.\n]{0,60}\b(?:holds?|stores?|keeps?|records?|has|have|says?)\b"
     r"|\b(?:is|are)(?: not|n't) (?:stored|kept|recorded|held)\b"
     r"|\b(?:does|do)(?: not|n't) (?:hold|store|keep|record)\b"
     r"|\bcan(?:not|'t| not) be (?:answered|told|known) from\b"
@@ -46,8 +46,8 @@ class Item:
     """One question of a suite.
 
     `expect` by kind: sql {tables, columns, sql ...}, exists {name, exists}, column {table, column}, abstain {why}. `accepts` of SQL lists
-    other right answers in the same form. `why` of an abstention is `absent`, or `ambiguous` with the `candidates` that a right answer names
-    when it asks back.
+    other right answers in the same form; with `more_columns` an answer may return columns beside gold's. An abstention may have
+    `candidates`, of which a right answer names at least two when it asks back.
     """
 
     id: str
@@ -102,8 +102,9 @@ def judge(item: Item, answer: str, catalogue: Catalogue) -> Verdict:
         return Verdict({"existence": right}, collapse, "" if right else f"{verb} {item.expect['name']} exists")
     if item.kind == "column":
         table, column = item.expect["table"], item.expect["column"]
-        right = names_column(answer, table, column, catalogue)
-        return Verdict({"column": right}, collapse, "" if right else f"does not name {column} of {table} alone")
+        right = names_column(answer, table, column, catalogue) and (column is not None or abstains(answer))
+        reason = f"does not name {column} of {table} alone" if column else f"does not say that {table} has no such column"
+        return Verdict({"column": right}, collapse, "" if right else reason)
     if item.kind == "abstain":
         right = abstains(answer, item.expect.get("candidates", ()))
         return Verdict({"abstention": right}, collapse, "" if right else "answers what cannot be answered")

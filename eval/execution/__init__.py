@@ -1,1 +1,1 @@
-"""Execution match: two queries run over the same synthetic rows, in a limited child process, and compared by what they return."""
+"""Execution match: two queries run over the same synthetic rows in a limited child and compared by result."""

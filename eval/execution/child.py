@@ -1,7 +1,10 @@
-"""The process that runs foreign queries: one request a line on stdin, one verdict a line on stdout, little memory and no files.
+"""The process that runs foreign queries: a request a line in, a verdict a line out, little memory, no files.
 
-{"tables": {"APTH": {"APCo": "integer"}}, "views": {}, "rows": [{"APTH": [[1]]}], "may_be_empty_from": 1, "gold": "", "answer": ""}
-{"verdict": "same", "reason": ""}
+    {"tables": {"APTH": {"APCo": "integer"}}, "views": {}, "rows": [{"APTH": [[1]]}], "gold": "SELECT ...", "answer": "SELECT ...",
+     "may_be_empty_from": 1, "may_have_more_columns": false}
+    {"verdict": "same", "reason": ""}
+
+On sets of rows from number `may_be_empty_from` on gold need not return anything.
 """
 
 from __future__ import annotations
@@ -63,12 +66,13 @@ def judged(request: dict[str, Any]) -> tuple[str, str]:
         extra = answer.extra
         shown = [row[: len(row) - extra] for row in found] if extra else found
         width = len(wanted[0]) - gold.extra if wanted else 0
-        if wanted and shown and len(shown[0]) != width:
+        may_have_more = request["may_have_more_columns"]
+        if wanted and shown and (len(shown[0]) < width or (len(shown[0]) > width and not may_have_more)):
             return DIFFERENT, f"returns {len(shown[0])} columns, not {width}"
         if len(shown) != len(wanted):
             return DIFFERENT, f"returns {len(shown)} rows, not {len(wanted)}"
-        if not results.same(wanted, shown, keys=gold.keys, is_ordered=gold.is_ordered, width=width):
-            unordered = gold.is_ordered and results.same(wanted, shown, width=width)
+        if not results.same(wanted, shown, keys=gold.keys, is_ordered=gold.is_ordered, width=width, may_have_more=may_have_more):
+            unordered = gold.is_ordered and results.same(wanted, shown, width=width, may_have_more=may_have_more)
             return DIFFERENT, "returns the rows in another order" if unordered else "returns other values"
     return SAME, ""
 

@@ -1,4 +1,4 @@
-"""T-SQL's functions for the judge's SQLite connection: dates in the form of values.py, texts, and LIKE with its sets."""
+"""T-SQL's functions for the judge's SQLite connection: dates in the form of values.py, texts, LIKE with sets."""
 
 from __future__ import annotations
 

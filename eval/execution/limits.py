@@ -1,4 +1,4 @@
-"""Values that a column's conditions allow and values just outside of them: rows for a result, and rows for its edges."""
+"""Values that a column's conditions allow, and values just outside: rows for a result and for its edges."""
 
 from __future__ import annotations
 

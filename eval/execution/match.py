@@ -72,17 +72,20 @@ class Runner:
             self._child.communicate()
             self._child = None
 
-    def match_any(self, golds: Sequence[str], answer: str) -> Execution:
+    def match_any(self, golds: Sequence[str], answer: str, *, more_columns: bool = False) -> Execution:
         """The best verdict over several accepted queries."""
         verdicts = []
         for gold in golds:
-            verdicts.append(self.match(gold, answer))
+            verdicts.append(self.match(gold, answer, more_columns=more_columns))
             if verdicts[-1].verdict == SAME:
                 return verdicts[-1]
         return next((found for found in verdicts if found.verdict != NOT_EXECUTED), verdicts[0])
 
-    def match(self, gold: str, answer: str) -> Execution:
-        """The verdict on one answer whose names the checker knows; never raises on any text."""
+    def match(self, gold: str, answer: str, *, more_columns: bool = False) -> Execution:
+        """The verdict on one answer whose names the checker knows; never raises on any text.
+
+        With `more_columns` the answer may return columns beside gold's.
+        """
         if gold not in self._demands:
             self._demands[gold] = demands(gold, self._catalogue), tables_of(gold, self._catalogue)
         wanted, meant = self._demands[gold]
@@ -97,6 +100,7 @@ class Runner:
             "tables": {table: {name: self._kind(table, name) for name in columns[table]} for table in tables},
             "views": {name: table for name, table in names.items() if name != table},
             "may_be_empty_from": SEEDS,
+            "may_have_more_columns": more_columns,
             "gold": gold,
             "answer": answer,
         }

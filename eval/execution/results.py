@@ -1,4 +1,4 @@
-"""Whether two results are the same: rows as a multiset, columns in any order and under any name, numbers within a tolerance."""
+"""Whether two results are the same: rows as a multiset, columns in any order, numbers within a tolerance."""
 
 from __future__ import annotations
 
@@ -14,19 +14,25 @@ MAX_ARRANGEMENTS = 2000
 
 
 def same(
-    gold: Sequence[Cells], answer: Sequence[Cells], *, keys: Sequence[int] = (), is_ordered: bool = False, width: int | None = None
+    gold: Sequence[Cells],
+    answer: Sequence[Cells],
+    *,
+    keys: Sequence[int] = (),
+    is_ordered: bool = False,
+    width: int | None = None,
+    may_have_more: bool = False,
 ) -> bool:
     """Whether `answer` returns what `gold` does under some order of its columns.
 
     With `is_ordered` the rows come in the same order; rows that agree in the columns `keys` of `gold`, which sort it, may change places.
-    Columns of gold from `width` on are sort keys and are not compared.
+    Columns of gold from `width` on are sort keys and are not compared. With `may_have_more` columns of `answer` may be left over.
     """
     if len(gold) != len(answer):
         return False
     if not gold:
         return True
     width = len(gold[0]) if width is None else width
-    if len(answer[0]) != width:
+    if len(answer[0]) < width or (len(answer[0]) > width and not may_have_more):
         return False
     plain_gold, plain_answer = [_plain(row) for row in gold], [_plain(row) for row in answer]
     outputs = [row[:width] for row in plain_gold]
@@ -83,12 +89,10 @@ def _rank(row: Cells) -> list[tuple[int, Any]]:
 
 
 def _orders(gold: Sequence[Cells], answer: Sequence[Cells]) -> Iterator[tuple[int, ...]]:
-    """Orders of the answer's columns under which each holds the same values as gold's; the given order first."""
+    """As many of the answer's columns as gold has, in orders in which each holds the same values as gold's; the given order first."""
     bags = [_bag(column) for column in zip(*gold)]
     others = [_bag(column) for column in zip(*answer)]
     fitting = [[place for place, other in enumerate(others) if other == bag] for bag in bags]
-    if len(bags) != len(others):
-        return
     stack: list[tuple[int, ...]] = [()]
     tried = 0
     while stack and tried < MAX_ARRANGEMENTS:

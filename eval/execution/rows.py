@@ -1,4 +1,4 @@
-"""Synthetic rows that obey primary and foreign keys, hold what a query asks for, and sit on both sides of each of its conditions.
+"""Synthetic rows that obey keys, hold what a query asks for, and lie on both sides of each of its conditions.
 
 A child row is made first and its parents are made to fit, so that composite keys, renamed columns and cycles of keys need no order.
 Keys are drawn from few values on purpose: a join on part of a key then meets rows that it should not.

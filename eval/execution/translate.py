@@ -1,4 +1,4 @@
-"""T-SQL to the SQL of SQLite: sqlglot reads and writes, and what it would leave undone or do otherwise is rewritten here.
+"""T-SQL to the SQL of SQLite: sqlglot reads and writes, and what it would do otherwise is rewritten here.
 
 Dates, text operators and functions become calls of eval/execution/functions.py. What has no counterpart raises Untranslatable.
 """

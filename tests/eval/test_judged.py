@@ -81,6 +81,15 @@ def test_accepted_alternatives_count_as_gold(judge):
     assert found.passed["structure"]
 
 
+def test_columns_beside_gold_s_are_right_where_the_suite_leaves_them_open(judge):
+    wider = fenced(GOLD.replace("SELECT", "SELECT APTH.APRef,"))
+    open_item = Item("i", "sql", "g", ITEM.messages, {**ITEM.expect, "more_columns": True})
+    assert not judge(ITEM, wider).right
+    found = judge(open_item, wider)
+    assert found.right
+    assert found.passed["structure"]
+
+
 def test_a_second_block_with_another_result_spoils_the_answer(judge):
     assert judge(ITEM, f"{fenced(GOLD)}\nThe same again:\n{fenced(GOLD)}").right
     assert not judge(ITEM, f"{fenced(GOLD)}\nOr:\n{fenced(GOLD.replace('APCo = 1', 'APCo = 2'))}").right

@@ -262,3 +262,47 @@ def test_the_judge_returns_on_any_text():
     for answer in hostile:
         judge(sql_item(), answer, CATALOGUE)
         judge(exists_item("APTH", real=True), answer, CATALOGUE)
+
+
+def test_what_no_column_holds_must_be_said_and_not_passed_over():
+    item = Item("c", "column", "g", [{"role": "user", "content": "?"}], {"table": "APTH", "column": None})
+    assert judge(item, "No column of APTH holds the repair code.", CATALOGUE).right
+    assert judge(item, "APTH does not hold the repair code.", CATALOGUE).right
+    for answer in ("", "Databases hold many things.", "APTH.APRef holds it.", "No column of APTH holds it, but APTH.APRef does."):
+        assert not judge(item, answer, CATALOGUE).right, answer
+
+
+@pytest.mark.parametrize(
+    ("answer", "abstained"),
+    [
+        ("There is no table that holds the weather.", True),
+        ("The weather is not stored in this database.", True),
+        ("That cannot be answered from the schema.", True),
+        ("This is not a question for a database.", True),
+        ("APWeather does not exist.", True),
+        ("No object shown holds the weather.", True),
+        ("Use WITH (NOLOCK).", False),
+        ("", False),
+        (f"It is not in the schema.\n{fenced(GOLD)}", False),
+    ],
+)
+def test_an_abstention_says_so_and_gives_no_sql(answer, abstained):
+    item = Item("a", "abstain", "g", [{"role": "user", "content": "?"}], {"why": "absent"})
+    assert judge(item, answer, CATALOGUE).right == abstained
+
+
+def test_asking_back_names_two_of_the_candidates():
+    expect = {"why": "ambiguous", "candidates": ["APTH", "ARTH", "POHD"]}
+    item = Item("a", "abstain", "g", [{"role": "user", "content": "?"}], expect)
+    assert judge(item, "Do you mean APTH or ARTH?", CATALOGUE).right
+    assert not judge(item, "Do you mean APTH?", CATALOGUE).right
+    assert not judge(item, "APTH, ARTH and POHD.", CATALOGUE).right
+
+
+def test_an_accepted_alternative_fits_too():
+    alone = {"tables": ["APTL"], "columns": ["APTL.GrossAmt"]}
+    item = sql_item()
+    lenient = Item(item.id, item.kind, item.group, item.messages, {**item.expect, "accepts": [alone]})
+    answer = fenced("SELECT APTL.GrossAmt FROM APTL WITH (NOLOCK) WHERE APTL.APCo = 1")
+    assert not judge(item, answer, CATALOGUE).passed["fitting"]
+    assert judge(lenient, answer, CATALOGUE).passed["fitting"]

@@ -84,6 +84,14 @@ def test_another_question_does_not_match(runner, other, reason):
     assert reason in found.reason
 
 
+def test_more_columns_than_gold_s_match_where_the_question_leaves_them_open(runner):
+    wider = GOLD.replace("SELECT", "SELECT APTH.APRef, APTL.APLine,")
+    assert runner.match(GOLD, wider).verdict == "different"
+    assert runner.match(GOLD, wider, more_columns=True).verdict == "same"
+    assert runner.match(wider, GOLD, more_columns=True).verdict == "different"
+    assert runner.match(GOLD, wider.replace("APCo = 1", "APCo = 2"), more_columns=True).verdict == "different"
+
+
 def test_order_counts_only_where_gold_is_ordered_and_ties_may_change_places(runner):
     assert runner.match(GOLD, GOLD + " ORDER BY APTL.GrossAmt").verdict == "same"
     by_amount = GOLD + " ORDER BY APTL.GrossAmt DESC"

@@ -39,6 +39,14 @@ def test_sort_keys_behind_the_outputs_are_not_compared():
     assert not same([(1, "x"), (2, "y")], [(2,), (1,)], keys=(1,), is_ordered=True, width=1)
 
 
+def test_columns_may_be_left_over_only_where_that_is_allowed():
+    wider = [(9, b, c, a) for a, b, c in GOLD]
+    assert not same(GOLD, wider)
+    assert same(GOLD, wider, may_have_more=True)
+    assert not same(GOLD, [(9, b, a) for a, b, c in GOLD], may_have_more=True)
+    assert not same(wider, GOLD, may_have_more=True)
+
+
 def test_dates_at_midnight_equal_dates():
     assert same([("2025-05-01 00:00:00",)], [("2025-05-01",)])
     assert not same([("2025-05-01 10:00:00",)], [("2025-05-01",)])
