@@ -31,6 +31,10 @@ class World:
     documents: tuple[Document, ...] = field(default=(), repr=False)
     queries: QuerySettings = field(default=QuerySettings(), repr=False)
 
+    def __getstate__(self) -> dict[str, object]:
+        """Without what is worked out once in each process: it cannot be sent to another."""
+        return {name: value for name, value in vars(self).items() if name != "lexicon"}
+
     @cached_property
     def lexicon(self) -> Lexicon:
         """What questions for SQL call the side's tables and columns."""

@@ -1,3 +1,5 @@
+import pickle
+
 import pytest
 
 from vgpt2.configfile import ConfigError
@@ -41,3 +43,9 @@ def test_a_world_carries_the_settings_of_the_file(core, tmp_path):
     questions = [q for chat in wide.makers()["sql"](world, 60, "1/0") for q in chat]
     assert not any(q.context for q in questions)
     assert all(q.answer.startswith("```sql") for q in questions if q.query)
+
+
+def test_a_world_can_be_sent_to_a_process_after_it_has_been_used(core):
+    world = wide.make_world(core, wide.load_wide(wide.DEFAULT_FILE))
+    made = wide.makers()["sql"](world, 40, "1/0")
+    assert wide.makers()["sql"](pickle.loads(pickle.dumps(world)), 40, "1/0") == made

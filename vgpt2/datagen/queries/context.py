@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from random import Random
 
 from vgpt2.datagen.plan import ColumnRef
@@ -16,9 +16,15 @@ _FURTHER = (range(1), range(1, 4), range(4, 9), range(9, 17), range(17, MOST_OBJ
 _WEIGHTS = (20, 42, 24, 11, 3)
 
 
-def schema_text(
-    lexicon: Lexicon, refs: Iterable[ColumnRef], said: str, rng: Random, *, create_table: bool, hidden: Sequence[str] = ()
-) -> str:
+@dataclass(frozen=True)
+class Look:
+    """How a schema text is made."""
+
+    retrieved: bool
+    create_table: bool
+
+
+def schema_text(lexicon: Lexicon, refs: Iterable[ColumnRef], said: str, look: Look, rng: Random, *, hidden: Sequence[str] = ()) -> str:
     """The tables of `refs` among others, each with the columns needed and some more, and the glossary's terms in what is `said`.
 
     `hidden` tables are left out.
@@ -27,17 +33,32 @@ def schema_text(
     for ref in refs:
         needed.setdefault(ref.table, set()).add(ref.column)
     shown = [name for name in needed if name not in hidden]
-    others = [name for table in needed for name in lexicon.neighbours(table)]
-    pool = [name for name in dict.fromkeys(others) if name not in needed]
-    n = min(rng.choice(rng.choices(_FURTHER, _WEIGHTS)[0]), MOST_OBJECTS - len(shown), len(pool))
-    # what stands nearest is likeliest to be retrieved
-    shown += sorted(pool[: n + n // 2 + 1], key=lambda name: rng.random())[:n]
+    found = _retrieved(lexicon, said, rng) if look.retrieved else {}
+    pool = [name for name in (found or _near(lexicon, needed)) if name not in needed]
+    if found:
+        shown += pool[: MOST_OBJECTS - len(shown)]
+    else:
+        n = min(rng.choice(rng.choices(_FURTHER, _WEIGHTS)[0]), MOST_OBJECTS - len(shown), len(pool))
+        # what stands nearest is likeliest to be retrieved
+        shown += sorted(pool[: n + n // 2 + 1], key=lambda name: rng.random())[:n]
     rng.shuffle(shown)
     more = 6 if len(shown) < 4 else 3 if len(shown) < 9 else 1
-    columns = {name: needed.get(name, set()) | set(_some(lexicon.catalogue.objects[name], more, rng)) for name in shown}
+    columns = {
+        name: needed.get(name, set()) | set(found.get(name, ())) | set(_some(lexicon.catalogue.objects[name], more, rng)) for name in shown
+    }
     objects = [_described(lexicon, name) for name in shown]
-    form: Form = "create_table" if create_table else "compact"
+    form: Form = "create_table" if look.create_table else "compact"
     return schema_prompt(objects, lexicon.catalogue, form=form, columns=columns, terms=lexicon.sayings.terms_in(said, shown))
+
+
+def _retrieved(lexicon: Lexicon, said: str, rng: Random) -> dict[str, tuple[str, ...]]:
+    """Objects that retrieval finds, best first, each with the columns that the question speaks of."""
+    found = lexicon.retriever.retrieve(said, limit=rng.randint(2, 12)).wanted
+    return {name: columns for name, columns in found.items() if name in lexicon.side.schema_names}
+
+
+def _near(lexicon: Lexicon, tables: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(name for table in tables for name in lexicon.neighbours(table)))
 
 
 def _some(table: Object, n: int, rng: Random) -> list[str]:

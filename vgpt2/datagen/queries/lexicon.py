@@ -20,6 +20,7 @@ from vgpt2.datagen.plan import ColumnRef
 from vgpt2.datagen.queries import synonyms
 from vgpt2.datagen.queries.synonyms import Sayings
 from vgpt2.datagen.sides import Side
+from vgpt2.sql.retrieve import Retriever
 from vgpt2.sql.schema import ForeignKey, Object
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ class Lexicon:
         self.side = side
         self.catalogue = side.catalogue
         self.sayings = Sayings(glossary, side.catalogue)
+        self._glossary = glossary
         self._tables: dict[str, Table] = {}
 
     @cached_property
@@ -115,6 +117,11 @@ class Lexicon:
             known = self.side.schema_names
             self._near[name] = [other for other in dict.fromkeys(found) if other in known and other != name]
         return self._near[name]
+
+    @cached_property
+    def retriever(self) -> Retriever:
+        """Finds objects for a question over the whole catalogue, as the assistant does."""
+        return Retriever(self.catalogue, self._glossary)
 
     @cached_property
     def namesakes(self) -> list[tuple[tuple[str, str], tuple[str, ...]]]:
@@ -186,7 +193,7 @@ class Lexicon:
         """Names in words that no two columns of the object share."""
         found = {c.name: self.sayings.column(o, c) for c in o.columns}
         if sum(map(bool, found.values())) < 5:
-            plain = [c for c in o.columns if not english.is_housekeeping(c.description)]
+            plain = [c for c in o.columns if not c.identity and not english.is_housekeeping(c.description)]
             found |= {c.name: found[c.name] or synonyms.forms(synonyms.spelt(c.name)) for c in plain}
         counts = Counter(form.casefold() for forms in found.values() for form in forms)
         kept = {name: tuple(form for form in forms if counts[form.casefold()] == 1) for name, forms in found.items()}

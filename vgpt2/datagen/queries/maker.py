@@ -15,7 +15,7 @@ from vgpt2.datagen.plan import ColumnRef, expectation
 from vgpt2.datagen.queries import abstain
 from vgpt2.datagen.queries.asks import as_query
 from vgpt2.datagen.queries.compose import JOINED, KINDS
-from vgpt2.datagen.queries.context import schema_text
+from vgpt2.datagen.queries.context import Look, schema_text
 from vgpt2.datagen.queries.cover import ask_for, batches, start_of
 from vgpt2.datagen.queries.dealing import Deck
 from vgpt2.datagen.queries.turns import Talk, Turn, turns, worded
@@ -95,9 +95,10 @@ def _chat(category: str, made: Sequence[Turn], talk: Talk) -> Chat:
     if made and talk.has_schema:
         refs = [ref for turn in made for ref in turn.refs] or _any_refs(talk)
         hidden = tuple(name for turn in made for name in turn.hidden)
-        create_table = talk.rng.random() < talk.settings.create_table
+        settings, rng = talk.settings, talk.rng
+        look = Look(retrieved=rng.random() < settings.retrieved, create_table=rng.random() < settings.create_table)
         said = "\n".join(turn.ask for turn in made)
-        context = schema_text(talk.lexicon, refs, said, talk.rng, create_table=create_table, hidden=hidden) + "\n\n"
+        context = schema_text(talk.lexicon, refs, said, look, rng, hidden=hidden) + "\n\n"
     return [_question(category, turn, context) for turn in made]
 
 

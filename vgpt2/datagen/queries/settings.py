@@ -14,8 +14,10 @@ class QuerySettings(Part):
     """at most, for such a plan: 40 for models under half a billion parameters"""
     schema_text: Share = 0.62
     """chats with a schema text in the prompt"""
+    retrieved: Share = 0.25
+    """of these, with what retrieval finds for the question; the others with objects that stand near those needed, which takes less time"""
     create_table: Share = 0.17
-    """of these, with CREATE TABLE statements"""
+    """of those with a schema text, in CREATE TABLE statements"""
     by_name: Share = 0.16
     """questions that call columns and tables by their names"""
     mixed: Share = 0.12
