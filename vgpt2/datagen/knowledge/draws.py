@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from random import Random
 
 from vgpt2.datagen import english
+from vgpt2.datagen.answers import fenced
 from vgpt2.datagen.fakes import OBJECT_KINDS, borrowed_column, fake_column, fake_object
 from vgpt2.datagen.knowledge.asking import Drawn, Kind, OfObject
 from vgpt2.datagen.knowledge.stock import Stock
@@ -80,18 +82,38 @@ def pair_kind(name: str, share: float, answer: OfPair, pairs: Pairs, *, either_w
 
 def unreal_object(stock: Stock, imitated: Object, words: dict[str, str], rng: Random) -> Drawn | None:
     """The question with an invented name in the slot that is empty, else in {table}; refused with what is meant instead."""
-    fake = fake_object(stock.side.names, imitated.name, tuple(OBJECT_KINDS), split=stock.side.split, rng=rng)
-    if fake is None:
-        return None
-    meant = stock.meant_by(fake.name)
-    if not meant or fake.name in words.values():
+    name = invented(stock, imitated.name, rng)
+    if name is None or name in words.values():
         return None
     slot = next((slot for slot, word in words.items() if not word), "table")
-    subject = Subject(fake.name, False, meant[0].name, nearest_about=stock.called(meant[0]))
-    real = [word for word in words.values() if word in stock.by_name and words.get(slot) != word]
-    objects = tuple(dict.fromkeys((*(o.name for o in meant), *real)))
-    expect = {"name": fake.name, "exists": False}
-    return Drawn({**words, slot: fake.name}, objects, lambda seeded: refuse_object(stock, fake.name, seeded), subject, expect, imitated)
+    return refused(stock, name, {**words, slot: name}, about=imitated)
+
+
+def unreal_query(stock: Stock, table: Object, sql: str, rng: Random) -> Drawn | None:
+    """The question on SQL, {sql}, with an invented name in the place of one of its tables."""
+    name = invented(stock, table.name, rng, ("near_miss", "suffix", "camel", "plural"))
+    if name is None:
+        return None
+    for before, after in (("", "."), ("FROM ", ""), ("JOIN ", "")):
+        sql = re.sub(rf"(?<![\w.]){before}{table.name}\b{re.escape(after)}", f"{before}{name}{after}", sql)
+    return refused(stock, name, {"sql": fenced(sql)})
+
+
+def invented(stock: Stock, imitated: str, rng: Random, kinds: Sequence[str] = tuple(OBJECT_KINDS)) -> str | None:
+    """A name of this side's split that nobody bears and that imitates a real one."""
+    fake = fake_object(stock.side.names, imitated, kinds, split=stock.side.split, rng=rng)
+    return fake.name if fake else None
+
+
+def refused(stock: Stock, name: str, words: dict[str, str], *, about: Object | None = None) -> Drawn | None:
+    """A question that hangs on an invented name; None where nothing real is near it."""
+    meant = stock.meant_by(name)
+    if not meant:
+        return None
+    subject = Subject(name, False, meant[0].name, nearest_about=stock.called(meant[0]))
+    objects = tuple(dict.fromkeys((*(o.name for o in meant), *(word for word in words.values() if word in stock.by_name))))
+    expect = {"name": name, "exists": False}
+    return Drawn(words, objects, lambda seeded: refuse_object(stock, name, seeded), subject, expect, about)
 
 
 def unreal_column(stock: Stock, table: Object, imitated: Column, rng: Random) -> Drawn | None:

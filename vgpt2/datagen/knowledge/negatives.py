@@ -10,25 +10,24 @@ from random import Random
 
 from vgpt2.datagen.answers import fenced, verdict
 from vgpt2.datagen.drafts import draft_join
-from vgpt2.datagen.fakes import OBJECT_KINDS, fake_object
 from vgpt2.datagen.knowledge.asking import Drawn, Kind
-from vgpt2.datagen.knowledge.draws import telling_columns, unreal_column
+from vgpt2.datagen.knowledge.draws import invented, refused, telling_columns, unreal_column, unreal_query
 from vgpt2.datagen.knowledge.joins import equalities
 from vgpt2.datagen.knowledge.objects import first_query, owner_filters
 from vgpt2.datagen.knowledge.stock import Stock
-from vgpt2.datagen.knowledge.wording import as_name, refuse_object
-from vgpt2.datagen.plan import ColumnRef, Join, Output, Query, render_sql
+from vgpt2.datagen.knowledge.wording import as_name
+from vgpt2.datagen.plan import ColumnRef, Join, Output, render_sql
 from vgpt2.datagen.questions import Subject
 from vgpt2.datagen.world import World
-from vgpt2.sql.schema import ForeignKey, Object
+from vgpt2.sql.schema import ForeignKey
 
 
 def draw_table(stock: Stock, world: World, real: bool, rng: Random) -> Drawn | None:
     """A request for SQL on a table that is real or invented."""
     table = rng.choice(stock.objects)
     if not real:
-        fake = fake_object(stock.side.names, table.name, tuple(OBJECT_KINDS), split=stock.side.split, rng=rng)
-        return _refused(stock, fake.name, rng) if fake else None
+        fake = invented(stock, table.name, rng)
+        return refused(stock, fake, {"name": fake}) if fake else None
 
     def answer(words: Random) -> str | None:
         query = first_query(table, words, extra=2)
@@ -90,7 +89,7 @@ def draw_pattern(stock: Stock, world: World, real: bool, rng: Random) -> Drawn |
     if query is None:
         return None
     if not real:
-        return _unreal_query(stock, table, query, rng)
+        return unreal_query(stock, table, render_sql(query), rng)
     clean = render_sql(query)
     fault = rng.choice(("none", "none", "nolock", "alias", "both"))
     sql = clean
@@ -120,7 +119,7 @@ def draw_join_review(stock: Stock, world: World, real: bool, rng: Random) -> Dra
     if not query.filters:
         return None
     if not real:
-        return _unreal_query(stock, draft.driving, query, rng)
+        return unreal_query(stock, draft.driving, render_sql(query), rng)
     clean = render_sql(query)
     names = query.tables
     if rng.random() < 0.5:
@@ -143,30 +142,6 @@ def _dropped(stock: Stock, key: ForeignKey, rng: Random) -> int:
     if company in key.from_columns and rng.random() < 0.5:
         return key.from_columns.index(company)
     return rng.randrange(len(key.pairs))
-
-
-def _unreal_query(stock: Stock, table: Object, query: Query, rng: Random) -> Drawn | None:
-    """The query with an invented name for one of its tables, refused by that name."""
-    fake = fake_object(stock.side.names, table.name, ("near_miss", "suffix", "camel", "plural"), split=stock.side.split, rng=rng)
-    if fake is None:
-        return None
-    drawn = _refused(stock, fake.name, rng)
-    sql = _renamed(render_sql(query), table.name, fake.name)
-    return replace(drawn, words={"sql": fenced(sql)}) if drawn else None
-
-
-def _refused(stock: Stock, name: str, rng: Random) -> Drawn | None:
-    meant = stock.meant_by(name)
-    if not meant:
-        return None
-    subject = Subject(name, False, meant[0].name, nearest_about=stock.called(meant[0]))
-    objects = tuple(o.name for o in meant)
-    expect = {"name": name, "exists": False}
-    return Drawn({"name": name}, objects, lambda words: refuse_object(stock, name, words), subject, expect)
-
-
-def _renamed(sql: str, name: str, other: str) -> str:
-    return sql.replace(f"{name}.", f"{other}.").replace(f"FROM {name} ", f"FROM {other} ").replace(f"JOIN {name} ", f"JOIN {other} ")
 
 
 def _aliased(sql: str, name: str, rng: Random) -> str:

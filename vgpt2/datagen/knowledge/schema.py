@@ -5,12 +5,11 @@ from __future__ import annotations
 from random import Random
 
 from vgpt2.datagen import english
-from vgpt2.datagen.fakes import OBJECT_KINDS, fake_object
 from vgpt2.datagen.knowledge.asking import Drawn, Kind
 from vgpt2.datagen.knowledge.columns import COLUMN_KINDS
-from vgpt2.datagen.knowledge.draws import keyed_objects, object_kind, pair_kind
+from vgpt2.datagen.knowledge.draws import invented, keyed_objects, object_kind, pair_kind, refused
 from vgpt2.datagen.knowledge.stock import Stock, shown
-from vgpt2.datagen.knowledge.wording import accept_base, accept_listed, accept_object, refuse_object
+from vgpt2.datagen.knowledge.wording import accept_base, accept_listed, accept_object
 from vgpt2.datagen.questions import Subject
 from vgpt2.datagen.world import World
 from vgpt2.sql.schema import Object
@@ -23,14 +22,8 @@ def draw_existence(stock: Stock, world: World, real: bool, rng: Random) -> Drawn
     table = rng.choice(stock.objects)
     behind = table.base_table if rng.random() < 0.1 else None
     if not real:
-        kinds = ("near_miss",) if behind else tuple(OBJECT_KINDS)
-        fake = fake_object(stock.side.names, behind or table.name, kinds, split=stock.side.split, rng=rng)
-        meant = stock.meant_by(fake.name) if fake else ()
-        if fake is None or not meant:
-            return None
-        subject = Subject(fake.name, False, meant[0].name, nearest_about=stock.called(meant[0]))
-        objects = tuple(o.name for o in meant)
-        return Drawn({"name": fake.name}, objects, lambda words: refuse_object(stock, fake.name, words), subject, _expect(subject))
+        fake = invented(stock, behind, rng, ("near_miss",)) if behind else invented(stock, table.name, rng)
+        return refused(stock, fake, {"name": fake}) if fake else None
     listed = _listed(stock, rng) if rng.random() < 0.15 else None
     name = listed or behind or table.name
     subject = Subject(name, True, name, stock.called(table) if name == table.name else "")
@@ -40,7 +33,7 @@ def draw_existence(stock: Stock, world: World, real: bool, rng: Random) -> Drawn
             return accept_listed(listed, words)
         return accept_base(behind, table, words) if behind else accept_object(stock, table, words)
 
-    return Drawn({"name": name}, () if listed else (table.name,), answer, subject, _expect(subject))
+    return Drawn({"name": name}, () if listed else (table.name,), answer, subject, {"name": name, "exists": True})
 
 
 def summary(stock: Stock, o: Object, rng: Random) -> str | None:
@@ -157,10 +150,6 @@ def draw_holder(stock: Stock, world: World, real: bool, rng: Random) -> Drawn | 
     table = stock.things[things]
     forms = (f"{table.name} holds the {things}.", f"The {things} are in {table.name}.", f"Query {table.name}: {stock.description(table)}.")
     return Drawn({"things": things}, (table.name,), lambda words: words.choice(forms), expect={"table": table.name}, about=table)
-
-
-def _expect(subject: Subject) -> dict[str, object]:
-    return {"name": subject.name, "exists": subject.is_real}
 
 
 def _sentence(text: str) -> str:

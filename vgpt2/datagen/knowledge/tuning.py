@@ -8,14 +8,12 @@ from random import Random
 
 from vgpt2.datagen import english
 from vgpt2.datagen.answers import fenced
-from vgpt2.datagen.fakes import fake_object
 from vgpt2.datagen.knowledge.asking import Drawn, Kind
+from vgpt2.datagen.knowledge.draws import unreal_query
 from vgpt2.datagen.knowledge.objects import first_query, owner_filters
 from vgpt2.datagen.knowledge.stock import Stock
-from vgpt2.datagen.knowledge.wording import refuse_object
 from vgpt2.datagen.knowledge.workflows import dates
 from vgpt2.datagen.plan import ColumnRef, Exists, Filter, Output, Query, Source, render_sql
-from vgpt2.datagen.questions import Subject
 from vgpt2.datagen.world import World
 from vgpt2.sql.schema import ForeignKey, Object
 
@@ -138,7 +136,7 @@ def draw_query(stock: Stock, world: World, real: bool, rng: Random) -> Drawn | N
         return None
     slow, advice, better = advised
     if not real:
-        return _unreal(stock, o, slow, rng)
+        return unreal_query(stock, o, slow, rng)
     said = f"{advice}\n{fenced(render_sql(better))}"
     return Drawn({"sql": fenced(slow)}, better.tables, lambda words: said)
 
@@ -148,19 +146,6 @@ def draw_practice(stock: Stock, world: World, real: bool, rng: Random) -> Drawn 
     practice = rng.choice(sorted(_PRACTICES))
     wide = max(stock.objects, key=lambda o: (len(o.columns), o.name))
     return Drawn({"practice": practice}, (), lambda words: words.choice(_PRACTICES[practice]).format(table=wide.name))
-
-
-def _unreal(stock: Stock, o: Object, sql: str, rng: Random) -> Drawn | None:
-    fake = fake_object(stock.side.names, o.name, ("near_miss", "suffix", "camel", "plural"), split=stock.side.split, rng=rng)
-    meant = stock.meant_by(fake.name) if fake else ()
-    if fake is None or not meant:
-        return None
-    wrong = sql.replace(f"{o.name}.", f"{fake.name}.").replace(f"FROM {o.name}", f"FROM {fake.name}")
-    subject = Subject(fake.name, False, meant[0].name, nearest_about=stock.called(meant[0]))
-    expect = {"name": fake.name, "exists": False}
-    return Drawn(
-        {"sql": fenced(wrong)}, tuple(m.name for m in meant), lambda words: refuse_object(stock, fake.name, words), subject, expect
-    )
 
 
 KINDS = (Kind("tune_query", 90, draw_query), Kind("topic_advice", 10, draw_practice, asks="topic"))
