@@ -107,7 +107,7 @@ def invented(stock: Stock, imitated: str, rng: Random, kinds: Sequence[str] = tu
 
 def refused(stock: Stock, name: str, words: dict[str, str], *, about: Object | None = None) -> Drawn | None:
     """A question that hangs on an invented name; None where nothing real is near it."""
-    meant = stock.meant_by(name)
+    meant = stock.meant.objects(name)
     if not meant:
         return None
     subject = Subject(name, False, meant[0].name, nearest_about=stock.called(meant[0]))
@@ -123,7 +123,7 @@ def unreal_column(stock: Stock, table: Object, imitated: Column, rng: Random) ->
     name = borrowed[0] if borrowed else fake.name if fake else ""
     if not name or (not borrowed and stock.side.names.split_of(name) != stock.side.split):
         return None
-    near = stock.column_meant_by(table.name, name)
+    near = stock.meant.column(table.name, name)
     subject = Subject(f"{table.name}.{name}", False, f"{table.name}.{near.name}" if near else ".".join(reversed(borrowed or (name,))))
     expect = {"name": subject.name, "exists": False}
     words = {"table": table.name, "column": name}

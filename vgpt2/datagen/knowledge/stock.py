@@ -1,11 +1,10 @@
-"""The objects, columns and links of one side that questions asked from memory may be about, and which of them a wrong name means.
+"""The objects, columns and links of one side that questions asked from memory may be about.
 
 Nobody can know a name never seen, so suites ask about the training objects too: what is held out are sentences and invented names.
 """
 
 from __future__ import annotations
 
-import math
 import re
 from collections import defaultdict
 from collections.abc import Sequence
@@ -13,57 +12,13 @@ from dataclasses import replace
 from functools import cached_property, lru_cache
 
 from vgpt2.datagen import english
+from vgpt2.datagen.knowledge.meant import MOST, Meant
 from vgpt2.datagen.sides import Side
 from vgpt2.sql.names import NameIndex
 from vgpt2.sql.schema import Column, ForeignKey, Object
 
-_NAME_PARTS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
-_STEM = 6  # letters by which words count as the same: invoice, invoices, invoiced
-_LEFT_OUT = frozenset(
-    [
-        "one",
-        "the",
-        "and",
-        "of",
-        "to",
-        "for",
-        "by",
-        "with",
-        "in",
-        "its",
-        "their",
-        "before",
-        "after",
-        "or",
-        "each",
-        "every",
-        "from",
-        "an",
-        "a",
-        "also",
-    ]
-)
-_MOST_MEANT = 3
-_CLAUSES = frozenset(("what", "who", "where", "how", "when", "whether", "why"))
-_ENOUGH = 0.6  # of a name's weight in words that a description must hold
-_VAGUE = frozenset(
-    [
-        "header",
-        "headers",
-        "line",
-        "lines",
-        "detail",
-        "details",
-        "master",
-        "masters",
-        "history",
-        "histories",
-        "item",
-        "items",
-        "control",
-        "controls",
-    ]
-)
+_CLAUSES = frozenset(("what", "who", "where", "how", "when", "whether", "why"))  # words that no 'the' stands before
+_VAGUE = re.compile(r"(?:header|line|detail|master|item|control|histor)(?:s|y|ies)?", re.IGNORECASE)  # no topic by themselves
 
 
 class Stock:
@@ -74,9 +29,7 @@ class Stock:
         self.memory = replace(side, held_out=False)
         self.objects = tuple(o for o in side.remembered_objects() if o.columns and english.is_plain(o.name))
         self.by_name = {o.name: o for o in self.objects}
-        self._nearest_columns: dict[str, NameIndex] = {}
-        self._meant: dict[str, tuple[Object, ...]] = {}
-        self._meant_columns: dict[tuple[str, str], Column | None] = {}
+        self.meant = Meant(self.objects, self.description)
 
     @cached_property
     def keyed(self) -> tuple[Object, ...]:
@@ -122,7 +75,7 @@ class Stock:
     @cached_property
     def told_glosses(self) -> tuple[str, ...]:
         """Words for what few columns hold, in alphabetical order."""
-        return tuple(sorted(words for words, places in self.glosses.items() if len(places) <= _MOST_MEANT))
+        return tuple(sorted(words for words, places in self.glosses.items() if len(places) <= MOST))
 
     @cached_property
     def topics(self) -> dict[str, tuple[Object, ...]]:
@@ -133,11 +86,11 @@ class Stock:
             for n in (1, 2, 3):
                 if len(words) > n and not any(word[:2].isupper() for word in words[-n:]):
                     found[english.plural(" ".join(words[-n:]))].append(o)
-            inner = [w for w in words if w.lower() not in _VAGUE]
+            inner = [w for w in words if not _VAGUE.fullmatch(w)]
             if len(inner) >= 2 and inner != words and not any(word[:2].isupper() for word in inner[-2:]):
                 found[english.plural(" ".join(inner[-2:]))].append(o)
         held = {topic: tuple(dict.fromkeys(objects)) for topic, objects in found.items()}
-        return {topic: objects for topic, objects in held.items() if 2 <= len(objects) <= 12 and topic.lower() not in _VAGUE}
+        return {topic: objects for topic, objects in held.items() if 2 <= len(objects) <= 12 and not _VAGUE.fullmatch(topic)}
 
     @cached_property
     def links(self) -> dict[str, tuple[ForeignKey, ...]]:
@@ -253,76 +206,9 @@ class Stock:
         found = self._nearest_names.nearest(name, 1)
         return found[0] if found else None
 
-    def meant_by(self, name: str) -> tuple[Object, ...]:
-        """The real objects that a wrong name may mean, at most three: by a real name that begins it, by its words, else by its letters."""
-        if name not in self._meant:
-            self._meant[name] = self._objects_meant(name)
-        return self._meant[name]
-
-    def column_meant_by(self, table: str, name: str) -> Column | None:
-        """The column of `table` that a wrong name means: by the words of its description, else by its letters."""
-        if (table, name) not in self._meant_columns:
-            self._meant_columns[table, name] = self._column_meant(self.by_name[table], name)
-        return self._meant_columns[table, name]
-
-    def _objects_meant(self, name: str) -> tuple[Object, ...]:
-        begins = [o for o in self.objects if len(o.name) > 3 and name.casefold().startswith(o.name.casefold())]
-        if begins:
-            return (max(begins, key=lambda o: len(o.name)),)
-        return self._by_words(name) or tuple(self.by_name[found] for found in self._nearest_objects.nearest(name, 1, prefix=2))
-
-    def _column_meant(self, o: Object, name: str) -> Column | None:
-        wanted = {part[:_STEM].lower() for part in _NAME_PARTS.findall(name)}
-        scored = []
-        for c in o.columns:
-            words = {word[:_STEM] for word in (english.gloss(c.description) or "").lower().split()}
-            if words and english.is_plain(c.name) and len(wanted & words) >= min(2, len(wanted)):
-                scored.append((-len(wanted & words) / len(wanted | words), o.column_names.index(c.name), c))
-        if scored and wanted:
-            return min(scored, key=lambda entry: entry[:2])[2]
-        index = self._column_index(o)
-        found = index.nearest(name, 1)
-        return o.column_index[found[0]] if found else None
-
-    def _column_index(self, o: Object) -> NameIndex:
-        if o.name not in self._nearest_columns:
-            self._nearest_columns[o.name] = NameIndex(c for c in o.column_names if english.is_plain(c))
-        return self._nearest_columns[o.name]
-
-    def _by_words(self, name: str) -> tuple[Object, ...]:
-        """Objects whose description holds the words of the name, where they hold most of its weight."""
-        scores: dict[str, float] = defaultdict(float)
-        whole = 0.0
-        for part in {_stem(part) for part in _NAME_PARTS.findall(name)}:
-            holders = self._by_stem.get(part, {})
-            rarity = math.log(1 + len(self.objects) / max(1, len(holders)))
-            whole += rarity
-            for holder, weight in holders.items():
-                scores[holder] += weight * rarity
-        best = max(scores.values(), default=0.0)
-        if best < _ENOUGH * whole or not scores:
-            return ()
-        return tuple(self.by_name[found] for found, score in scores.items() if score > best - 1e-9)[:_MOST_MEANT]
-
-    @cached_property
-    def _by_stem(self) -> dict[str, dict[str, float]]:
-        """Objects by the words of their descriptions, with a weight: words of the explanation count half."""
-        found: dict[str, dict[str, float]] = defaultdict(dict)
-        for o in self.objects:
-            text = self.description(o) or ("" if o.module else english.spaced(o.name))
-            for part, weight in ((text, 0.5), (english.noun(text) or "", 1.0)):
-                for word in re.findall(r"[A-Za-z]+", part):
-                    if word.lower() not in _LEFT_OUT and not self.side.catalogue.has(word):
-                        found[_stem(word)][o.name] = weight
-        return dict(found)
-
     @cached_property
     def _nearest_names(self) -> NameIndex:
         return NameIndex(self.holders)
-
-    @cached_property
-    def _nearest_objects(self) -> NameIndex:
-        return NameIndex(o.name for o in self.objects)
 
 
 def column_said(c: Column) -> str | None:
@@ -348,7 +234,3 @@ def shown(names: Sequence[str], most: int) -> str:
 def stock_of(side: Side) -> Stock:
     """The stock of a side, kept for the calls that follow."""
     return Stock(side)
-
-
-def _stem(word: str) -> str:
-    return word.lower().removesuffix("s")[:_STEM]

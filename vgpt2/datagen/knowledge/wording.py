@@ -50,7 +50,7 @@ def accept_listed(name: str, rng: Random) -> str:
 
 def refuse_object(stock: Stock, name: str, rng: Random) -> str | None:
     """That no object has the name, with what it may mean: one real object, or two or three to choose from. None where nothing is near."""
-    meant = stock.meant_by(name)
+    meant = stock.meant.objects(name)
     if not meant:
         return None
     wrong = as_name(name)
@@ -91,7 +91,7 @@ def accept_column(o: Object, c: Column, rng: Random) -> str:
 
 def refuse_column(stock: Stock, o: Object, name: str, rng: Random) -> str | None:
     """That the object lacks the column, with the column it may mean, or the object that has it. None where nothing is near."""
-    near = stock.column_meant_by(o.name, name)
+    near = stock.meant.column(o.name, name)
     if near is None:
         return _elsewhere(stock, o, name, rng)
     said = column_said(near)

@@ -28,12 +28,12 @@ def stock(core):
     ],
 )
 def test_a_wrong_name_means_the_object_of_its_words_or_its_letters(stock, wrong, meant):
-    assert [o.name for o in stock.meant_by(wrong)] == meant
+    assert [o.name for o in stock.meant.objects(wrong)] == meant
 
 
 @pytest.mark.parametrize(("wrong", "meant"), [("InvoiceTotalAmount", "InvTotal"), ("Vendr", "Vendor"), ("DueDateID", "DueDate")])
 def test_a_wrong_column_means_the_one_of_its_words_or_its_letters(stock, wrong, meant):
-    assert stock.column_meant_by("APTH", wrong).name == meant
+    assert stock.meant.column("APTH", wrong).name == meant
 
 
 def test_a_refusal_denies_the_name_and_offers_what_is_meant(stock):
