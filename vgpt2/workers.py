@@ -1,4 +1,4 @@
-"""Jobs to results in spawned processes, in the order of the jobs, whatever their number; a lost one ends the call in one line.
+"""Jobs to results in spawned processes, in the order of the jobs; a lost worker ends the call in one line.
 
     crew = Crew("auditing", "once more, or without workers: --workers 0")
     for result in in_order(work, state, jobs, workers=2, crew=crew, place=str):

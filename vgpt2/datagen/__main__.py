@@ -29,6 +29,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ValueError, OSError, WorkerLost) as error:
         print(error, file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("interrupted; files are written whole or not at all", file=sys.stderr)
+        return 130
     return code
 
 

@@ -1,4 +1,4 @@
-"""The gate before training: reads sets in any layout, applies the rules, and writes the verdict into each file's manifest."""
+"""The gate before training: sets read in any layout, held against the rules, the verdict in their manifests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The audit's rules on a whole set: even shares of real and unreal, of right and wrong, and nothing said twice or both ways."""
+"""The audit's rules on a whole set: even shares of real and unreal, right and wrong; nothing twice or both ways."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows of a set as the audit sees them: prompts with the answers they reward and those they do not, whatever the layout.
+"""Rows of a set as the audit sees them: prompts with the answers they reward and those they do not.
 
 Rows are read as the trainer reads them, so that what is audited is what is learned.
 """

@@ -1,4 +1,4 @@
-"""What the audit keeps of rows once their texts are read: facts of each case, and the counts of a part of a file.
+"""What the audit keeps of rows once their texts are read: facts of each case, counts of a part of a file.
 
 A part is made by one worker from some rows and holds no text but the first words of what failed, so that any file fits in memory.
 """

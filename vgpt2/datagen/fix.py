@@ -1,4 +1,4 @@
-"""A cleaned copy of a foreign set: what can be repaired with certainty is, and rows that still misname things are left out and counted."""
+"""A cleaned copy of a foreign set: certain repairs made, rows that still misname things left out and counted."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
-"""The audit as one self-contained page: lengths, balances, coverage, and the rows that broke a rule. Texts of rows are never markup.
+"""The audit as one self-contained page: lengths, balances, coverage, rows that broke a rule.
 
-The policy in the page allows its own style by hash and nothing else: it runs no script, loads nothing and sends nothing.
+Texts of rows are never markup. The policy in the page allows its own style by hash and nothing else: it runs no script, loads nothing and
+sends nothing.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A set made by categories: each maker is asked for its quota in seeded chunks, in any number of processes, with the same rows always.
+"""A set made by categories in seeded chunks, in any number of processes, with the same rows always.
 
 A chunk's chats depend on its seed text alone, so that a worker may make any of them; what two chunks have in common is left out here.
 """

@@ -1,6 +1,6 @@
-"""What can be mended in SQL with certainty: names in another case, and `Co` for a company column that has its module's name.
+"""What can be mended in SQL with certainty: the case of names, and `Co` for a module's own company column.
 
-    repaired("SELECT aptH.APRef FROM APTH WHERE Co = 1", catalogue)    # ('SELECT APTH.APRef FROM APTH WHERE APCo = 1', [...])
+repaired("SELECT aptH.APRef FROM APTH WHERE Co = 1", catalogue)    # ('SELECT APTH.APRef FROM APTH WHERE APCo = 1', [...])
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from vgpt2.sql.schema import Object
 
 COMPANY_WORDS = frozenset(("co", "company"))
 _ROUNDS = 3  # a table in its right case may show a column in the wrong one
-_QUALIFIER = re.compile(r"\[?([\w#@$]+)\]?\s*\.\s*$")
+_QUALIFIER = re.compile(r"([\w#@$]{1,128})\]?\s{0,20}\.\s{0,20}$")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The audit's rules on one case: each a pure function giving what it found, or None where it has nothing to look at.
+"""The audit's rules on one case: each a pure function giving what it found, or None with nothing to look at.
 
 Rules about content hold for every file; the one about faults only for rows that name one. Rules about a whole set are in balance.py.
 """

@@ -1,4 +1,4 @@
-"""When two texts count as the same: exactly, but for numbers and quoted values, or in nine of ten runs of three words."""
+"""When two texts count as the same: exactly, but for values, or in nine of ten runs of three words."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command audit: sets held against the catalogue, as a table, JSON and a page; and a cleaned copy of a foreign set."""
+"""The command audit: sets held against the catalogue, as a table, JSON and a page; and a cleaned copy."""
 
 from __future__ import annotations
 

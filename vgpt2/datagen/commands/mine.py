@@ -31,12 +31,14 @@ def run_practice(args: argparse.Namespace) -> int:
     from vgpt2.datagen import preferences
     from vgpt2.datagen.mining.mine import practice_rows
     from vgpt2.datagen.names import load_names
+    from vgpt2.sql.glossary import find_glossary
 
     if args.size < 1:
         raise ValueError(f"--size: {args.size} questions cannot be made; give 1 or more")
     names = load_names(args.catalogue)
     about = {"recipe": "balanced", "size": args.size, "seed": args.seed, "purpose": "practice"}
-    rows = practice_rows(preferences.pairs(names, **about, progress=each("practice")).pairs)
+    glossary = find_glossary(args.catalogue, names.catalogue)
+    rows = practice_rows(preferences.pairs(names, **about, progress=each("practice"), glossary=glossary).pairs)
     write(args, args.out, rows, names, {"stage": "practice"})
     print(f"{args.out}: {len(rows):,} questions")
     return 0

@@ -1,4 +1,4 @@
-"""The commands sft, dpo and kto: a training set from a catalogue, with its manifest and what became of its quotas."""
+"""The commands sft, dpo and kto: a training set with its manifest, and what became of its quotas."""
 
 from __future__ import annotations
 
@@ -124,10 +124,12 @@ def _pairs(args: argparse.Namespace, names: Names) -> Made:
     from vgpt2.datagen.audit import suite_rows
     from vgpt2.datagen.production import Planned
     from vgpt2.datagen.rules import held_out
+    from vgpt2.sql.glossary import find_glossary
 
     avoid = held_out([row for suite in args.suite for row in suite_rows(suite)]).names
+    glossary = find_glossary(args.catalogue, names.catalogue)
     about = {"recipe": args.recipe, "size": args.size, "seed": args.seed, "purpose": args.command}
-    made = preferences.pairs(names, **about, progress=each(args.command), avoid=avoid)
+    made = preferences.pairs(names, **about, progress=each(args.command), glossary=glossary, avoid=avoid)
     make = records.dpo_rows if args.command == "dpo" else records.kto_rows
     counts = Counter(pair.theme for pair in made.pairs)
     plan = [Planned(theme, quota, quota - made.short.get(theme, 0), counts[theme]) for theme, quota in made.wanted.items()]
