@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
+from typing import TYPE_CHECKING
 
 from vgpt2.datagen import recipes
 from vgpt2.datagen.answers import fenced
@@ -29,6 +30,9 @@ from vgpt2.datagen.similarity import masked
 from vgpt2.datagen.unanswerable import refused, unanswerable
 from vgpt2.datagen.world import World
 from vgpt2.sql.checker import check
+
+if TYPE_CHECKING:
+    from vgpt2.sql.glossary import Glossary
 
 LENGTHS = (0.5, 2.0)  # of the right answer to the wrong one
 ABSENT_SHARE = 0.65  # of the unanswerable theme; the other questions are answerable, and wrongly refused
@@ -71,6 +75,7 @@ def _named(*themes: Sequence[Fault]) -> tuple[str, ...]:
     return tuple(fault.name for theme in themes for fault in theme)
 
 
+# meant for 2,500 pairs and for 5,000; labelled answers, 3,000
 RECIPES: dict[str, dict[str, Theme]] = {
     "v3": {
         "table": Theme(1600, asks={"exists_memory": 1000, "exists_list": 600}, categories=("accept_real_table", "refuse_fake_table")),
@@ -89,11 +94,33 @@ RECIPES: dict[str, dict[str, Theme]] = {
         "unanswerable": Theme(4),
     },
 }
-SIZES = {"v3": 2_500, "balanced": 5_000}
+
+
+@dataclass(frozen=True)
+class _Task:
+    """What the making of every theme needs: where names come from, which are kept out, the seed text, and a bar."""
+
+    world: World
+    avoid: frozenset[str]
+    seed: str
+    progress: Progress
+
+    def is_free(self, pair: Pair) -> bool:
+        """Whether the pair uses no name that is kept out."""
+        texts = (pair.question.ask, pair.question.answer, pair.wrong) if self.avoid else ()
+        return all(self.avoid.isdisjoint(_WORD.findall(text)) for text in texts)
 
 
 def pairs(
-    names: Names, *, recipe: str, size: int, seed: int, purpose: str, progress: Progress, avoid: frozenset[str] = frozenset()
+    names: Names,
+    *,
+    recipe: str,
+    size: int,
+    seed: int,
+    purpose: str,
+    progress: Progress,
+    glossary: Glossary | None = None,
+    avoid: frozenset[str] = frozenset(),
 ) -> Made:
     """About `size` pairs of a recipe; `purpose` (dpo, kto) keeps the questions of two sets apart, `avoid` holds names of suites.
 
@@ -102,25 +129,25 @@ def pairs(
     side = recipes.preference_side(names)
     if recipe == "thin":
         return _thin(side, size=size, seed=seed, purpose=purpose, progress=progress)
-    themes, seed_text = RECIPES[recipe], f"{seed}/{purpose}/{recipe}"
+    task = _Task(World(names, side, glossary, queries=_ANSWERABLE), avoid, f"{seed}/{purpose}/{recipe}", progress)
+    themes = RECIPES[recipe]
     wanted = apportioned({name: theme.share for name, theme in themes.items()}, size)
     found: list[Pair] = []
     for name, theme in themes.items():
         if theme.asks:
-            verdicts = _verdicts(name, theme, wanted[name], side, f"{seed_text}/{name}", progress)
-            found += [pair for pair in verdicts if not _uses(pair, avoid)]
+            found += _verdicts(name, theme, wanted[name], task)
         elif not theme.faults:
-            found += _unanswerable(name, wanted[name], side, f"{seed_text}/{name}", progress, avoid)
-    questions = _questions(side, _ANSWERABLE, {kind: weight for kind, (_, weight) in KINDS.items()}, f"{seed_text}/sql")
+            found += _unanswerable(name, wanted[name], task)
+    questions = _questions(task)
     broken = {name: wanted[name] for name, theme in themes.items() if theme.faults}
-    found += _broken(broken, themes, questions, side, progress, avoid)
+    found += _broken(broken, themes, questions, task)
     short = _short(wanted, found)
     full = {name: themes[name].share for name in broken if not short[name]}
     if full and sum(short.values()):
-        found += _broken(apportioned(full, sum(short.values())), themes, questions, side, progress, avoid)
-    short = {name: count for name, count in _short(wanted, found).items() if count}
+        found += _broken(apportioned(full, sum(short.values())), themes, questions, task)
     # labelled answers take turns in this order: neighbours of like length make two classes of like length
-    return Made(sorted(found, key=lambda pair: (pair.category, len(pair.question.answer))), wanted, short)
+    found.sort(key=lambda pair: (pair.category, len(pair.question.answer)))
+    return Made(found, wanted, {name: count for name, count in _short(wanted, found).items() if count})
 
 
 def _thin(side: Side, *, size: int, seed: int, purpose: str, progress: Progress) -> Made:
@@ -141,56 +168,50 @@ def _thin(side: Side, *, size: int, seed: int, purpose: str, progress: Progress)
     return Made(found, dict(quotas), {name: count for name, count in _short(quotas, found).items() if count})
 
 
-def _verdicts(name: str, theme: Theme, count: int, side: Side, purpose: str, progress: Progress) -> list[Pair]:
+def _verdicts(name: str, theme: Theme, count: int, task: _Task) -> list[Pair]:
     """Names that are real denied and unreal ones accepted, in equal number for each sentence."""
     found, seen = [], set[str]()
     for kind, n in apportioned(theme.asks, count).items():
-        slots = recipes.balanced_slots(kind, TRAINING[kind], n, Random(f"{purpose}/slots/{kind}"), absent_share=0.0)
-        room = ROOMS[ROOM_OF[kind]]
-        chats = recipes.draw(side, room, [[slot] for slot in slots], purpose=f"{purpose}/{kind}", seen=seen, progress=progress)
+        purpose = f"{task.seed}/{name}/{kind}"
+        slots = recipes.balanced_slots(kind, TRAINING[kind], n, Random(f"{purpose}/slots"), absent_share=0.0)
+        groups = [[slot] for slot in slots]
+        chats = recipes.draw(task.world.side, ROOMS[ROOM_OF[kind]], groups, purpose=purpose, seen=seen, progress=task.progress)
         for question in (question for chat in recipes.evened(chats) for question in chat):
             assert question.subject is not None
             real, unreal = theme.categories or (name, name)
             found.append(Pair(name, real if question.subject.is_real else unreal, question, *wrong_verdict(question)))
-    return found
+    return list(filter(task.is_free, found))
 
 
-def _unanswerable(name: str, count: int, side: Side, purpose: str, progress: Progress, avoid: frozenset[str]) -> list[Pair]:
+def _unanswerable(name: str, count: int, task: _Task) -> list[Pair]:
     """Columns that are not there, asked for and invented, and real ones denied, two to one."""
-    world, seen, found = World(side.names, side), set[str](), list[Pair]()
+    seen, found = set[str](), list[Pair]()
     absent = round(ABSENT_SHARE * count)
-    for number in progress(range(count)):
+    for number in task.progress(range(count)):
         for attempt in range(_REDRAWS):
-            made = (unanswerable if number < absent else refused)(world, Random(f"{purpose}/{number}/{attempt}"))
+            made = (unanswerable if number < absent else refused)(task.world, Random(f"{task.seed}/{name}/{number}/{attempt}"))
             pair = Pair(name, name, *made) if made else None
-            if pair and masked(pair.question.prompt) not in seen and not _uses(pair, avoid):
+            if pair and masked(pair.question.prompt) not in seen and task.is_free(pair):
                 seen.add(masked(pair.question.prompt))
                 found.append(pair)
                 break
     return found
 
 
-def _broken(
-    quotas: Mapping[str, int],
-    themes: Mapping[str, Theme],
-    questions: Iterator[Question],
-    side: Side,
-    progress: Progress,
-    avoid: frozenset[str],
-) -> list[Pair]:
+def _broken(quotas: Mapping[str, int], themes: Mapping[str, Theme], questions: Iterator[Question], task: _Task) -> list[Pair]:
     """Questions for SQL, each with one fault of the theme that is farthest from its quota and offers a place for it."""
     found: dict[str, list[Pair]] = {name: [] for name in quotas}
     uses: Counter[str] = Counter()
-    steps, idle = iter(progress(range(sum(quotas.values())))), 0
+    steps, idle = iter(task.progress(range(sum(quotas.values())))), 0
     while idle < _PATIENCE:
         wanting = sorted((name for name in quotas if len(found[name]) < quotas[name]), key=lambda name: len(found[name]) / quotas[name])
         question = next(questions, None) if wanting else None
         if question is None:
             break
-        made = (pair for name in wanting if (pair := _with_fault(name, themes[name].faults, question, uses, side)))
+        made = (pair for name in wanting if (pair := _with_fault(name, themes[name].faults, question, uses, task.world.side)))
         pair = next(made, None)
         idle += 1
-        if pair and not _uses(pair, avoid):
+        if pair and task.is_free(pair):
             found[pair.theme].append(pair)
             uses[pair.fault] += 1
             next(steps, None)
@@ -210,27 +231,23 @@ def _with_fault(name: str, faults: Sequence[str], question: Question, uses: Coun
     return None
 
 
-def _questions(side: Side, settings: QuerySettings, kinds: Mapping[str, float], purpose: str) -> Iterator[Question]:
+def _questions(task: _Task) -> Iterator[Question]:
     """Questions for SQL without end, no two prompts alike but for values; they end where a batch brings nothing new."""
-    world, seen, number = World(side.names, side, queries=settings), set[str](), 0
+    kinds, seen, number = {kind: weight for kind, (_, weight) in KINDS.items()}, set[str](), 0
     while True:
-        batch = [chat[0] for chat in make("sql", kinds, world, _BATCH, f"{purpose}/{number}") if chat[0].query]
-        fresh = {masked(question.prompt): question for question in batch if masked(question.prompt) not in seen}
+        chats = make("sql", kinds, task.world, _BATCH, f"{task.seed}/sql/{number}")
+        batch = {masked(chat[0].prompt): chat[0] for chat in chats if chat[0].query}
+        fresh = [question for prompt, question in batch.items() if prompt not in seen]
         if not fresh:
             return
-        seen |= fresh.keys()
-        yield from fresh.values()
+        seen |= batch.keys()
+        yield from fresh
         number += 1
 
 
 def _is_exact(fault: Fault, sql: str, side: Side) -> bool:
     findings = check(sql, side.catalogue)
     return sorted(finding.code for finding in findings) == sorted(fault.codes + fault.warnings)
-
-
-def _uses(pair: Pair, names: frozenset[str]) -> bool:
-    texts = (pair.question.ask, pair.question.answer, pair.wrong) if names else ()
-    return any(not names.isdisjoint(_WORD.findall(text)) for text in texts)
 
 
 def _short(wanted: Mapping[str, int], found: Sequence[Pair]) -> dict[str, int]:

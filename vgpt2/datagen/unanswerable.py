@@ -14,7 +14,7 @@ from vgpt2.datagen.faults import REFUSES_REAL
 from vgpt2.datagen.plan import ColumnRef, expectation, render_sql
 from vgpt2.datagen.queries.asks import Ask, as_query
 from vgpt2.datagen.queries.compose import Draft, list_rows
-from vgpt2.datagen.queries.context import schema_text
+from vgpt2.datagen.queries.context import Look, schema_text
 from vgpt2.datagen.queries.styles import SQL_ONLY, STYLES
 from vgpt2.datagen.queries.wording import Words, draw_phrase, draw_sentence, in_words
 from vgpt2.datagen.questions import Question, Subject
@@ -91,7 +91,8 @@ def _question(
     text = in_words(ask, sentence, words)
     context = ""
     if rng.random() < settings.schema_text:
-        context = schema_text(world.lexicon, ask.refs, text, rng, create_table=rng.random() < settings.create_table) + "\n\n"
+        look = Look(retrieved=rng.random() < settings.retrieved, create_table=rng.random() < settings.create_table)
+        context = schema_text(world.lexicon, ask.refs, text, look, rng) + "\n\n"
     said = text + ("" if text[-1] in ".?!" else ".") + rng.choice(SQL_ONLY)
     query = None if subject else as_query(ask)
     return Question(f"sql_{ask.kind}", phrase.template, context, said, answer, (ask.table,), expect, subject=subject, query=query)

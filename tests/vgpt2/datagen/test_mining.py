@@ -15,6 +15,7 @@ from vgpt2.datagen.mining.labels import labelled
 from vgpt2.datagen.records import manifest_path
 from vgpt2.datagen.rules import Context
 from vgpt2.dropped import Dropped
+from vgpt2.sql.glossary import find_glossary
 
 CATALOGUE = "data/catalogues/vista-core"
 GOOD = fenced("SELECT APTH.APRef\nFROM APTH WITH (NOLOCK)\nWHERE APTH.APCo = 1")
@@ -213,7 +214,8 @@ def test_practice_questions_are_answered_and_mined_into_sets_that_train_and_pass
 
     practice = tmp_path / "practice.jsonl"
     assert main(["practice", "--out", str(practice), "--size", "150", "--catalogue", CATALOGUE, "--seed", "5"]) == 0
-    made = pairs(core, recipe="balanced", size=150, seed=5, purpose="practice", progress=lambda rows: rows).pairs
+    about = {"recipe": "balanced", "size": 150, "seed": 5, "purpose": "practice", "glossary": find_glossary(CATALOGUE, core.catalogue)}
+    made = pairs(core, **about, progress=lambda rows: rows).pairs
     rows = [json.loads(line) for line in practice.read_text(encoding="utf-8").splitlines()]
     answers = [{"id": row["id"], "answer": pair.wrong} for row, pair in zip(rows, made)]
     answers += [{"id": row["id"], "answer": pair.question.answer} for row, pair in zip(rows[::2], made[::2])]

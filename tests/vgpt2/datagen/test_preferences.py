@@ -7,7 +7,7 @@ from statistics import median
 
 import pytest
 
-from vgpt2.datagen import preferences, records
+from vgpt2.datagen import records
 from vgpt2.datagen.audit import audit
 from vgpt2.datagen.faults import ACCEPTS_FAKE, FAULTS, REFUSES_REAL
 from vgpt2.datagen.preferences import RECIPES, pairs
@@ -131,7 +131,6 @@ def test_the_same_seed_gives_the_same_pairs_and_the_two_stages_others(core):
     assert len({pair.question.prompt for pair in first} & {pair.question.prompt for pair in other}) < 10
 
 
-def test_sizes_are_those_of_the_plan():
-    assert preferences.SIZES == {"v3": 2500, "balanced": 5000}
+def test_shares_are_those_of_the_plan():
     assert sum(theme.share for theme in RECIPES["v3"].values()) == 2500
     assert sum(theme.share for theme in RECIPES["balanced"].values()) == 100

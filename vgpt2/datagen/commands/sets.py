@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
+import json
 import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -105,7 +107,11 @@ def _wide(args: argparse.Namespace, names: Names) -> Made:
     world = wide.make_world(named(names, documents), config, find_glossary(args.catalogue, names.catalogue), documents)
     workshop = Workshop(world, wide.makers)
     product = produce(workshop, wide.quotas(config, args.size), seed=f"{args.seed}/sft", workers=args.workers, progress=bar)
-    about = {"shares": {"file": shares.name, "sha256": sha256_of(shares)}, "documents": len(documents)}
+    facts = json.dumps([asdict(replace(document, where="")) for document in documents]).encode()
+    about = {
+        "shares": {"file": shares.name, "sha256": sha256_of(shares)},
+        "documents": {"count": len(documents), "sha256": hashlib.sha256(facts).hexdigest()},
+    }
     return product.numbered("sft"), product.plan, about
 
 

@@ -92,7 +92,7 @@ def dropped_having(part: Part, side: Side, rng: Random) -> Query | None:
 def dropped_partition(part: Part, side: Side, rng: Random) -> Query | None:
     """Ranks and running totals over all rows in place of each group's."""
     places = [at for at, output in enumerate(part.query.outputs) if output.window and output.window.partition_by]
-    if not places or part.role == "test":
+    if not places or part.role == "test" or not has_many_rows(part, side):
         return None
     at = rng.choice(places)
     output = part.query.outputs[at]
