@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from vgpt2.datagen import answers, english
 from vgpt2.datagen.plan import ColumnRef, render_sql
 from vgpt2.datagen.queries.asks import Ask, Measure, Pairs, as_query
+from vgpt2.datagen.queries.criteria import UNSAID, Criterion
 from vgpt2.datagen.queries.lexicon import Lexicon
 from vgpt2.sql.render import estimate_tokens
 
@@ -67,9 +68,16 @@ def _ties(ask: Ask) -> Iterator[str]:
     for details in ask.details:
         column = details.measure.column
         made = f"{_AGGREGATES[details.measure.function]} {column.column}" if column else "row count"
-        yield f"{details.table} on {_on(details.on)}, {made} first so that no row of {ask.table} repeats"
+        yield f"{details.table} on {_on(details.on)}{_with(details.criteria)}, {made} first so that no row of {ask.table} repeats"
     if ask.tested:
-        yield f"{'rows without' if ask.tested.negated else 'rows with'} a match in {ask.tested.table} on {_on(ask.tested.on)}"
+        match = f"a match in {ask.tested.table} on {_on(ask.tested.on)}{_with(ask.tested.criteria)}"
+        yield f"rows {'without' if ask.tested.negated else 'with'} {match}"
+
+
+def _with(criteria: Sequence[Criterion]) -> str:
+    """What holds for the rows of the other table besides."""
+    said = [f"{f.column.column} {f.operator} {f.value}" for c in criteria if c.kind != UNSAID for f in c.filters]
+    return " with " + ", ".join(said) if said else ""
 
 
 def _all_pairs(ask: Ask) -> list[Pairs]:

@@ -30,6 +30,7 @@ _COMPLEMENT = re.compile(
     r"\s(?:of|to|for|by|in|on|at|from|with|that|which|who|being|waiting|stocked|assigned|covered|tied|set|touched|see|received|used|paid)\s.*$"
 )
 _TAIL = re.compile(r"\s(?:within|of the (?:line|item|row))\s*.*$")
+_UNFINISHED = re.compile(r"\b(?:the|a|an|of|in|on|for|to|by|per|with|from|and|or|this)$")
 _WEAK_ENDS = (" number", " code", " amount")
 _CLAUSE = re.compile(r"\s(?:who|that|which)\s")
 _TELLING = re.compile(r"[A-Za-z][a-z]{3,}")
@@ -114,7 +115,7 @@ def forms(words: str | None) -> tuple[str, ...]:
         return ()
     shorter = [_TAIL.sub("", words)]
     shorter += [form.removesuffix(end) for form in shorter for end in _WEAK_ENDS if form.endswith(end)]
-    return tuple(dict.fromkeys(form for form in (words, *shorter) if len(form) > 2))
+    return tuple(dict.fromkeys(form for form in (words, *shorter) if len(form) > 2 and not _UNFINISHED.search(form)))
 
 
 def spelt(name: str) -> str | None:

@@ -112,7 +112,7 @@ def draw_phrase(kind: str, style: str, rng: Random, *, held_out: bool) -> Phrase
 def draw_sentence(phrase: Phrase, rng: Random, *, held_out: bool) -> Sentence:
     """The phrase in one of its style's requests."""
     requests = QUESTION_STYLES[phrase.style] if phrase.is_question else REQUESTS[phrase.style][held_out]
-    return Sentence(rng.choice(requests).replace("{}", phrase.text).replace("for for ", "for "), phrase.style)
+    return Sentence(rng.choice(requests).replace("{}", phrase.text), phrase.style)
 
 
 def in_words(ask: Ask, sentence: Sentence, words: Words) -> str:

@@ -30,6 +30,7 @@ def test_a_telling_name_says_what_its_rows_are():
 def test_columns_have_shorter_forms():
     assert forms("vendor number") == ("vendor number", "vendor")
     assert forms("gross amount of the line") == ("gross amount of the line", "gross amount", "gross")
+    assert forms("tax included in the amount") == ("tax included in the amount",)
     assert forms(None) == ()
 
 
