@@ -25,9 +25,9 @@ from vgpt2.sql.schema import Object
 
 Asks = Literal["existence", "name", "topic"]
 ABSENT_SHARE = 0.14  # of the questions that take a name without asking whether it is real
-FOLLOWED_SHARE = 0.15  # of the questions get a follow-up turn
+GOES_ON_SHARE = 0.1  # of the questions are followed by one that goes on with their object
+OTHER_SUBJECT_SHARE = 0.05  # and of the chats, this share by one about something else
 TYPO_SHARE = 0.03  # of the questions have a slip in a word of their own, never in a name
-CHANGES_SUBJECT = 1 / 3  # of the follow-ups
 _DRAWS = 24  # attempts for one question
 _MISSES = 40  # in a row: the material of a kind has ended
 _JUDGED = 5  # questions of a sentence, of which one at least must ask for something absent
@@ -54,7 +54,7 @@ OfObject = Callable[[Stock, Object, Random], str | None]
 
 @dataclass(frozen=True)
 class Kind:
-    """`asks` says how many names are unreal: half where the question is whether one is real, an eighth where it takes one, else none."""
+    """`asks` says how many names are unreal: half where the question is whether one is real, a seventh where it takes one, else none."""
 
     name: str
     share: float  # of the category's questions
@@ -65,13 +65,12 @@ class Kind:
 
 def make_chats(category: str, kinds: tuple[Kind, ...], world: World, n: int, seed: str) -> list[Chat]:
     """A category's maker, given its kinds: about `n` questions as chats in a seeded order, no prompt twice; see `world.Maker`."""
-    place = place_of(seed)
-    stock, seen, asked = stock_of(world.side), set[str](), list[Asked]()
-    further = FOLLOWED_SHARE * (1 - CHANGES_SUBJECT) if any(map(_goes_on, kinds)) else 0.0
-    active, missing = list(kinds), n / (1 + further)
+    place, dealing, asked = place_of(seed), Dealing(world, stock_of(world.side)), list[Asked]()
+    following = [kind for kind in kinds if kind.of_object and sentences.follow_ups(kind.name) and not world.side.held_out]
+    active, missing = list(kinds), n / (1 + (GOES_ON_SHARE if following else 0.0))
     quotas = {name: range(round(place * count), round((place + 1) * count)) for name, count in _shared(kinds, missing).items()}
     for number in range(_ROUNDS):
-        made = {kind.name: _deal(kind, stock, world, quotas[kind.name], Random(f"{seed}/{kind.name}/{number}"), seen) for kind in active}
+        made = {kind.name: _deal(kind, dealing, quotas[kind.name], Random(f"{seed}/{kind.name}/{number}")) for kind in active}
         asked += [one for kind in active for one in made[kind.name]]
         active = [kind for kind in active if len(made[kind.name]) >= 0.9 * len(quotas[kind.name]) > 0]
         missing -= sum(map(len, made.values()))
@@ -80,7 +79,10 @@ def make_chats(category: str, kinds: tuple[Kind, ...], world: World, n: int, see
         quotas = {name: range(quotas[name].stop, quotas[name].stop + round(more)) for name, more in _shared(active, missing).items()}
     asked = trimmed(asked, is_first=place == 0)
     Random(f"{seed}/order").shuffle(asked)
-    chats = _with_follow_ups(kinds, stock, asked, place)
+    turns = _follow_ups(following, dealing.stock, asked, place)
+    chats = [[one.question, turns[n]] if n in turns else [one.question] for n, one in enumerate(asked)]
+    merged = min(len(chats) // 3, round(len(asked) * OTHER_SUBJECT_SHARE))
+    chats = [[*chats[2 * n], *chats[2 * n + 1]] for n in range(merged)] + chats[2 * merged :]
     return [[replace(question, category=category) for question in chat] for chat in chats]
 
 
@@ -91,6 +93,15 @@ def place_of(seed: str) -> int:
     """
     last = seed.rpartition("/")[2]
     return int(last) if last.isdecimal() and "/" in seed else 0
+
+
+@dataclass(frozen=True)
+class Dealing:
+    """What one call draws from, and the questions it has asked."""
+
+    world: World
+    stock: Stock
+    seen: set[str] = field(default_factory=set)
 
 
 @dataclass(frozen=True)
@@ -120,21 +131,21 @@ def _shared(kinds: Sequence[Kind], n: float) -> dict[str, float]:
     return {kind.name: n * kind.share / total for kind in kinds}
 
 
-def _deal(kind: Kind, stock: Stock, world: World, places: range, rng: Random, seen: set[str]) -> list[Asked]:
+def _deal(kind: Kind, dealing: Dealing, places: range, rng: Random) -> list[Asked]:
     """A question of a kind for each place; those about existence in pairs of a real and an unreal name on one sentence."""
     found: list[Asked] = []
     misses = 0
-    dealt = slots(sentences.templates(held_out=world.side.held_out)[kind.name], places, kind.asks)
+    dealt = slots(sentences.templates(held_out=dealing.world.side.held_out)[kind.name], places, kind.asks)
     for group in rng.sample(dealt, len(dealt)):
         if misses > _MISSES:
             break
-        made = [_ask(kind, template, real, stock, world, rng, seen) for template, real in group]
+        made = [_ask(kind, template, real, dealing, rng) for template, real in group]
         whole = [one for one in made if one is not None]
         if len(whole) == len(group):
             found += whole
             misses = 0
         else:
-            seen.difference_update(masked(one.question.ask) for one in whole)
+            dealing.seen.difference_update(masked(one.question.ask) for one in whole)
             misses += 1
     return found
 
@@ -166,19 +177,19 @@ def absent_places(sentences: int, n: int) -> frozenset[int]:
     return frozenset(found)
 
 
-def _ask(kind: Kind, template: Template, real: bool, stock: Stock, world: World, rng: Random, seen: set[str]) -> Asked | None:
+def _ask(kind: Kind, template: Template, real: bool, dealing: Dealing, rng: Random) -> Asked | None:
     """A question not asked before, or None after some attempts."""
     sentence = mistyped(template.text, rng) if rng.random() < TYPO_SHARE else template.text
     for _ in range(_DRAWS):
-        drawn = kind.draw(stock, world, real, rng)
+        drawn = kind.draw(dealing.stock, dealing.world, real, rng)
         if drawn is None:
             continue
         ask = sentence.format(**drawn.words)
-        if masked(ask) in seen:
+        if masked(ask) in dealing.seen:
             continue
         answer = drawn.answer(Random(ask))
         if answer is not None:
-            seen.add(masked(ask))
+            dealing.seen.add(masked(ask))
             question = Question(
                 kind.name, template.id, "", ask, answer, drawn.objects, drawn.expect, subject=drawn.subject, source=drawn.source
             )
@@ -207,31 +218,20 @@ def trimmed(asked: Sequence[Asked], *, is_first: bool) -> list[Asked]:
     return kept
 
 
-def _with_follow_ups(kinds: Sequence[Kind], stock: Stock, asked: Sequence[Asked], place: int) -> list[Chat]:
-    """The questions as chats: some are followed by one that goes on with their object, some by one about something else."""
-    following = [kind for kind in kinds if _goes_on(kind)]
-    each = len(asked) * FOLLOWED_SHARE * (1 - CHANGES_SUBJECT) / max(1, len(following))
+def _follow_ups(following: Sequence[Kind], stock: Stock, asked: Sequence[Asked], place: int) -> dict[int, Question]:
+    """Questions that go on with the object of another one, by that one's index."""
+    each = len(asked) * GOES_ON_SHARE / max(1, len(following))
     places = range(round(place * each), round((place + 1) * each))
-    pools: dict[bool, list[int]] = {
-        real: [n for n, one in enumerate(asked) if one.is_absent != real and one.goes_on] for real in (True, False)
-    }
+    pools = {real: [n for n, one in enumerate(asked) if one.is_absent != real and one.goes_on] for real in (True, False)}
     turns: dict[int, Question] = {}
     for kind in following:
         for [(template, real)] in slots(sentences.follow_ups(kind.name), places, "name"):
             at = next((n for n in reversed(pools[real]) if asked[n].question.kind != kind.name), None)
-            if at is not None:
+            follow_up = _follow_up(kind, template, stock, asked[at]) if at is not None else None
+            if at is not None and follow_up is not None:
                 pools[real].remove(at)
-                follow_up = _follow_up(kind, template, stock, asked[at])
-                if follow_up:
-                    turns[at] = follow_up
-    chats = [[one.question, turns[n]] if n in turns else [one.question] for n, one in enumerate(asked)]
-    merged = min(len(chats) // 3, round(len(asked) * FOLLOWED_SHARE * CHANGES_SUBJECT))
-    return [[*chats[2 * n], *chats[2 * n + 1]] for n in range(merged)] + chats[2 * merged :]
-
-
-def _goes_on(kind: Kind) -> bool:
-    """Whether a kind can be asked of an object that was named before."""
-    return kind.of_object is not None and bool(sentences.follow_ups(kind.name))
+                turns[at] = follow_up
+    return turns
 
 
 def _follow_up(kind: Kind, template: Template, stock: Stock, one: Asked) -> Question | None:
