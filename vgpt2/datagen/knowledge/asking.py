@@ -1,4 +1,4 @@
-"""Kinds of knowledge questions, and how a category's maker deals them out: sentences, real and unreal names, follow-up turns.
+"""How a category's questions are dealt: sentences by turns, real and unreal names in balance, follow-up turns.
 
 An answer depends on its prompt alone: whatever else is left to chance comes from a generator seeded by the prompt, so the same question
 is never answered in two ways, whichever call or worker made it.

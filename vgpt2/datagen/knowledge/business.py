@@ -1,4 +1,4 @@
-"""What things are for: modules, rows, terms, topics; from descriptions and the glossary only, with a question back where several fit."""
+"""What things are for, from descriptions and the glossary only; a question back where several objects fit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Schema knowledge of columns: which exist, what they hold, their types, whether they may be empty, and where a column occurs."""
+"""Schema knowledge of columns: which exist, what they hold, their types and nulls, and where one occurs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Questions on the house's documents, from the names in them alone; a kind whose documents are not given makes none.
+"""Questions on the house's documents, made from the names in them alone; none where nothing is given.
 
 Procedures and forms are asked about by name only where `world.names` knows them: `readers.named` adds them.
 """

@@ -1,4 +1,4 @@
-"""What questions are drawn about: an object, a column or two objects, with an invented name among them where one shall be unreal."""
+"""What questions are about: an object, a column or two objects; an invented name where one shall be unreal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The rules of the house, as answers to questions about a topic or an object; only rules that the catalogue gives a ground for."""
+"""The rules of the house as questions and answers; only rules that the catalogue gives a ground for."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How objects are joined: on whole keys, under renamed columns, through a third object, or not directly; and what a join does to totals."""
+"""How objects are joined: whole keys, renamed columns, third objects; and what a join does to totals."""
 
 from __future__ import annotations
 

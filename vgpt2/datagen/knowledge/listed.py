@@ -1,4 +1,4 @@
-"""Existence asked of a list of objects, or of a table's columns, that stands in the prompt: what a model must look up and not recall."""
+"""Existence asked of a list, or of a table's columns, in the prompt: to be looked up there, not recalled."""
 
 from __future__ import annotations
 

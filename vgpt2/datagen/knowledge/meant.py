@@ -1,4 +1,4 @@
-"""Which real objects and columns a wrong name means: by the words of their descriptions, by a real name in it, else by its letters."""
+"""Which real objects and columns a wrong name means: by a real name in it, by its words, by its letters."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How names are built, as far as the catalogue shows it: module prefixes, tables behind views, company columns by module."""
+"""How names are built, as the catalogue shows it: prefixes, tables behind views, company columns by module."""
 
 from __future__ import annotations
 

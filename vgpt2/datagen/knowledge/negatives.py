@@ -1,4 +1,4 @@
-"""Negative examples of five kinds: tables and columns that do not exist, wrong case, invalid patterns and wrong joins.
+"""Negative examples of five kinds: unreal tables and columns, wrong case, invalid patterns, wrong joins.
 
 Each request is right as often as it is wrong, so that the words of a question never tell the answer.
 """

@@ -1,4 +1,4 @@
-"""Schema knowledge: what exists, what identifies a row, whose rows they are, which module and family an object belongs to."""
+"""Schema knowledge: what exists, what identifies a row, whose rows they are, modules and families."""
 
 from __future__ import annotations
 

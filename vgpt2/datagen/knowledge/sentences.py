@@ -1,4 +1,4 @@
-"""The sentences of knowledge questions by kind: those for training, and those kept for suites; read from the text files beside.
+"""The sentences of knowledge questions by kind, for training and for suites, from the text files beside.
 
 A file holds blocks: the kind's name, its training sentences one a line, '--' and the held-out ones, for some '--' and training's follow-ups
 that say 'it' of an object named before; `\\n` is a line break.

@@ -1,4 +1,4 @@
-"""How answers say that a name is real or not, and what to use instead. Every name given as an alternative is real.
+"""How answers say that a name is real or not, and which real name to use instead.
 
 The sentences are few and plain, so that `claims` reads them as they are meant: a refusal denies one name and offers others.
 """

@@ -1,4 +1,4 @@
-"""Ways to work that follow from keys, families and descriptions: where to start, what to add, how to take one month."""
+"""Ways to work that follow from keys, families and descriptions: where to start, how to take one month."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Readers of the house's documents by source label: pages on objects, report SQL, procedure headers, form dictionaries."""
+"""Readers of the house's documents: pages on objects, report SQL, procedure headers, form dictionaries."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A form dictionary in JSON: which table stands behind a form of the application, and which column behind each of its fields.
+"""A form dictionary in JSON: which table is behind a form, and which column behind each of its fields.
 
 {"APEntry": {"table": "APHB", "fields": {"Invoice Date": "InvDate"}}}
 """

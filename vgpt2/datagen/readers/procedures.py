@@ -1,4 +1,4 @@
-"""Headers of stored procedures in SQL scripts: name, parameters with their types, and the objects that the text reads or writes."""
+"""Headers of stored procedures: name, parameters with their types, and the objects that the text names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Report SQL, one query a file: those without fault become answers, the others are counted by what the checker found."""
+"""Report SQL, one query a file: clean ones become answers, others are counted by the checker's finding."""
 
 from __future__ import annotations
 
