@@ -74,6 +74,8 @@ def run(args: argparse.Namespace) -> int:
 def write(args: argparse.Namespace, out: Path, rows: Iterable[Row], names: Names, about: dict[str, Any]) -> int:
     """The rows and their manifest, with the command that makes them again; how many rows there were."""
     from vgpt2.datagen import records
+    from vgpt2.preflight import sha256_of
+    from vgpt2.sql.glossary import GLOSSARY_FILE
 
     options = [f"--catalogue {args.catalogue.resolve().name}", f"--out {args.out.resolve().name}"]
     options += [f"--{name} {vars(args)[name]}" for name in ("size", "recipe") if name in args]
@@ -81,7 +83,9 @@ def write(args: argparse.Namespace, out: Path, rows: Iterable[Row], names: Names
     named = [Path(args.name).name] if "name" in args else []
     command = " ".join(["python -m vgpt2.datagen", args.command, *named, *options, f"--seed {args.seed}"])
     out.parent.mkdir(parents=True, exist_ok=True)
-    return records.write(out, rows, {**about, "command": command, "seed": args.seed, "catalogue": names.catalogue.fingerprint})
+    glossary = (args.catalogue if args.catalogue.is_dir() else args.catalogue.parent) / GLOSSARY_FILE
+    known = {"catalogue": names.catalogue.fingerprint, "glossary": sha256_of(glossary) if glossary.is_file() else None}
+    return records.write(out, rows, {**about, "command": command, "seed": args.seed, **known})
 
 
 def _file_names(given: Path | Sequence[Path]) -> str:
