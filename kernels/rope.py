@@ -1,4 +1,4 @@
-"""Rotary position embedding: tables of cosines and sines, and the rotation, in plain PyTorch.
+"""Rotary position embedding: tables of cosines and sines, the rotation in plain PyTorch, and the operation that chooses.
 
 Hugging Face's layout: channel i turns together with channel i + Dh/2 (not with its neighbour, as in the paper's figure
 and in llama.cpp's files; the two differ by a fixed permutation of the rows of q_proj and k_proj).
@@ -6,8 +6,13 @@ and in llama.cpp's files; the two differ by a fixed permutation of the rows of q
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from kernels.dispatch import uses_triton
 
 
 def rope_tables(position_ids: Tensor, inv_freq: Tensor, scale: float) -> tuple[Tensor, Tensor]:
@@ -19,10 +24,46 @@ def rope_tables(position_ids: Tensor, inv_freq: Tensor, scale: float) -> tuple[T
     return angles.cos() * scale, angles.sin() * scale
 
 
-def rope(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """x (T, H, Dh) with each pair of channels (i, i + Dh/2) turned by its angle, in the dtype of x.
+def rope(q: Tensor, k: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor]:
+    """q (T, H, Dh) and k (T, K, Dh) with each pair of channels (i, i + Dh/2) turned by its angle, in their own dtypes.
 
-    The products are taken in fp32 (fp64 stays fp64) and rounded once. Su et al. 2021, arXiv:2104.09864, Eq. 34.
+    The products are taken in fp32 (fp64 stays fp64) and rounded once. Su et al. 2021, arXiv:2104.09864, Eq. 34. Keeps the tables only.
+    The memory of q and k may be reused for the results: whoever gave them reads them no more.
     """
+    turned: tuple[Tensor, Tensor] = Rope.apply(q, k, cos, sin)
+    return turned
+
+
+class Rope(torch.autograd.Function):
+    """A rotation's gradient is the rotation back: sin with its sign changed."""
+
+    @staticmethod
+    def forward(ctx: Any, q: Tensor, k: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor]:
+        ctx.save_for_backward(cos, sin)
+        if uses_triton(q):
+            from kernels.rope_triton import rotate_in_place
+
+            # Aliases, because autograd would have to copy a view that it knows to be overwritten; no one keeps q and k as they were.
+            q, k = q.detach(), k.detach()
+            rotate_in_place(q, k, cos, sin)
+            return q, k
+        return rope_reference(q, cos, sin), rope_reference(k, cos, sin)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad_q: Tensor, grad_k: Tensor) -> tuple[Tensor, Tensor, None, None]:
+        cos, sin = ctx.saved_tensors
+        if uses_triton(grad_q):
+            from kernels.rope_triton import rotate_in_place
+
+            # copies: a gradient may have other readers
+            grad_q, grad_k = grad_q.clone(memory_format=torch.contiguous_format), grad_k.clone(memory_format=torch.contiguous_format)
+            rotate_in_place(grad_q, grad_k, cos, -sin)
+            return grad_q, grad_k, None, None
+        return rope_reference(grad_q, cos, -sin), rope_reference(grad_k, cos, -sin), None, None
+
+
+def rope_reference(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """x (T, H, Dh), one of q and k, turned."""
     first, second = x.chunk(2, dim=-1)
     return torch.cat((first * cos - second * sin, second * cos + first * sin), dim=-1).to(x.dtype)

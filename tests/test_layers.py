@@ -18,7 +18,7 @@ TABLE = """
 5  eval.execution eval.structural eval.prompts eval.answers vgpt2.stages vgpt2.loading vgpt2.judging vgpt2.generate vgpt2.runrecord vgpt2.preview
 4  vgpt2.checkpoint vgpt2.optim
 3  vgpt2.weights vgpt2.flops vgpt2.lora vgpt2.neftune vgpt2.llama_folder vgpt2.gguf_import vgpt2.gguf_export vgpt2.tiny
-2  vgpt2.model vgpt2.attention vgpt2.packing vgpt2.tokenizer vgpt2.dataset vgpt2.layouts vgpt2.preflight
+2  vgpt2.model vgpt2.projections vgpt2.attention vgpt2.packing vgpt2.tokenizer vgpt2.dataset vgpt2.layouts vgpt2.preflight
 2  vgpt2.encoding vgpt2.registry
 1  vgpt2.atomic vgpt2.manifest vgpt2.config vgpt2.configfile vgpt2.interrupts vgpt2.runlock
 1  vgpt2.hub vgpt2.control_tokens vgpt2.rowfiles vgpt2.dropped vgpt2.workers
@@ -30,7 +30,7 @@ SQL_MAY_IMPORT = {"yaml", "sqlparse", "pyodbc"}
 SQL_MAY_SHARE = {"vgpt2.atomic"}  # of the standard library itself
 CONFINED = {
     "torch.distributed": (),
-    "triton": (),
+    "triton": tuple(f"kernels/{kernel}_triton.py" for kernel in ("rms_norm", "rope", "swiglu", "linear_logps", "nf4")),
     "sqlparse": ("vgpt2/sql/lexer.py",),
     "pyodbc": ("vgpt2/sql/importers/server.py",),
     "transformers": ("vgpt2/tokenizer.py", "vgpt2/chat_template.py"),

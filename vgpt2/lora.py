@@ -8,8 +8,8 @@ import difflib
 import json
 import math
 import random
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import safetensors
 import torch
@@ -18,10 +18,10 @@ from pydantic import ValidationError
 from safetensors.torch import load_file
 from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
 from vgpt2 import atomic
 from vgpt2.config import LoRAConfig
+from vgpt2.projections import Factors, kept, multiply
 
 CONFIG_FILE, WEIGHTS_FILE = "adapter_config.json", "adapter_model.safetensors"
 CONFIG_LIMIT_BYTES = 1 << 20
@@ -51,43 +51,27 @@ class LoRALinear(nn.Module):
         self.lora_B = nn.Parameter(torch.zeros(base.out_features, cfg.rank, dtype=dtype, device=base.weight.device))
 
     def forward(self, x: Tensor) -> Tensor:
-        autocast = torch.is_autocast_enabled(x.device.type)
-        dtype = torch.get_autocast_dtype(x.device.type) if autocast else torch.promote_types(x.dtype, self.lora_A.dtype)
-        lora_A, lora_B = self.lora_A.to(dtype), self.lora_B.to(dtype)
-        drops = self.training and self.cfg.dropout > 0
-        if type(self.base) is nn.Linear and not drops and (autocast or self.base.weight.dtype == dtype):
-            bias = None if self.base.bias is None else self.base.bias.to(dtype)
-            return AdaptedLinear.apply(x.to(dtype), self.base.weight.to(dtype), bias, lora_A, lora_B, self.scale)
-        y = self.base(x)
-        update = F.linear(F.linear(F.dropout(x, self.cfg.dropout, self.training).to(dtype), lora_A), lora_B)
+        if (factors := self.factors(x)) is not None:
+            return multiply(kept(x), [factors])[0]
+        y, dtype = self.base(x), self._dtype(x)
+        dropped = F.dropout(x, self.cfg.dropout, self.training).to(dtype)
+        update = F.linear(F.linear(dropped, self.lora_A.to(dtype)), self.lora_B.to(dtype))
         return y + (self.scale * update).to(y.dtype)
 
+    def factors(self, x: Tensor) -> Factors | None:
+        """What `multiply` needs of this layer, or None with dropout or where the base cannot be multiplied in the adapter's dtype."""
+        dtype, weight = self._dtype(x), self.base.weight
+        drops = self.training and self.cfg.dropout > 0
+        if type(self.base) is not nn.Linear or drops or not (torch.is_autocast_enabled(x.device.type) or weight.dtype == dtype):
+            return None
+        bias = None if self.base.bias is None else self.base.bias.to(dtype)
+        return Factors(partial(weight.to, dtype), bias, dtype, self.lora_A.to(dtype), self.lora_B.to(dtype), self.scale)
 
-class AdaptedLinear(torch.autograd.Function):
-    """y = x W^T + b + s (x A^T) B^T for frozen W and b, all of one dtype: x is kept once, and no pass over y or dx but the matmuls' own.
-
-    dx = dy W + s (dy B) A,   dA = s (dy B)^T x,   dB = s dy^T (x A^T)
-    """
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, lora_A: Tensor, lora_B: Tensor, scale: float) -> Tensor:
-        y = F.linear(x, weight, bias)                   # (..., out)
-        xA = F.linear(x, lora_A)                        # (..., R)
-        y.view(-1, y.shape[-1]).addmm_(xA.view(-1, xA.shape[-1]), lora_B.t(), alpha=scale)
-        ctx.save_for_backward(x, xA, weight, lora_A, lora_B)
-        ctx.scale = scale
-        return y
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad_y: Tensor) -> tuple[Tensor | None, None, None, Tensor, Tensor, None]:
-        x, xA, weight, lora_A, lora_B = ctx.saved_tensors
-        dy = grad_y.reshape(-1, grad_y.shape[-1])       # (T, out)
-        dxA = (dy @ lora_B).mul_(ctx.scale)             # (T, R)
-        dA = dxA.t() @ x.reshape(-1, x.shape[-1])
-        dB = (dy.t() @ xA.view(-1, xA.shape[-1])).mul_(ctx.scale)
-        dx = (dy @ weight).addmm_(dxA, lora_A).view(x.shape) if ctx.needs_input_grad[0] else None
-        return dx, None, None, dA, dB, None
+    def _dtype(self, x: Tensor) -> torch.dtype:
+        """Of the adapter's matmuls."""
+        if torch.is_autocast_enabled(x.device.type):
+            return torch.get_autocast_dtype(x.device.type)
+        return torch.promote_types(x.dtype, self.lora_A.dtype)
 
 
 def add_lora(model: nn.Module, cfg: LoRAConfig, *, seed: int) -> None:

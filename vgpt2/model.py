@@ -19,6 +19,7 @@ from kernels.rope import rope, rope_tables
 from kernels.swiglu import swiglu
 from vgpt2.attention import Attend, packed_attention
 from vgpt2.model_config import ModelConfig
+from vgpt2.projections import Derived, derive, kept, project
 from vgpt2.rope_scaling import inverse_frequencies
 
 if TYPE_CHECKING:
@@ -86,8 +87,8 @@ class DecoderLayer(nn.Module):
         self.post_attention_layernorm = RMSNorm(cfg.hidden_size, cfg.rms_norm_eps)
 
     def forward(self, x: Tensor, tables: tuple[Tensor, Tensor], attend: Attend) -> Tensor:
-        x = x + self.self_attn(self.input_layernorm(x), tables, attend)
-        return x + self.mlp(self.post_attention_layernorm(x))
+        x = x + self.self_attn(derive(self.input_layernorm, x), tables, attend)
+        return x + self.mlp(derive(self.post_attention_layernorm, x))
 
 
 class Attention(nn.Module):
@@ -103,13 +104,14 @@ class Attention(nn.Module):
         self.q_norm = RMSNorm(cfg.head_dim, cfg.rms_norm_eps) if cfg.qk_norm else None
         self.k_norm = RMSNorm(cfg.head_dim, cfg.rms_norm_eps) if cfg.qk_norm else None
 
-    def forward(self, x: Tensor, tables: tuple[Tensor, Tensor], attend: Attend) -> Tensor:
-        q = self.q_proj(x).unflatten(-1, (-1, self.head_dim))  # (T, H, Dh)
-        k = self.k_proj(x).unflatten(-1, (-1, self.head_dim))  # (T, K, Dh)
-        v = self.v_proj(x).unflatten(-1, (-1, self.head_dim))  # (T, K, Dh)
+    def forward(self, x: Derived, tables: tuple[Tensor, Tensor], attend: Attend) -> Tensor:
+        projected = project(x, self.q_proj, self.k_proj, self.v_proj)
+        q, k, v = (each.unflatten(-1, (-1, self.head_dim)) for each in projected)  # (T, H, Dh), (T, K, Dh), (T, K, Dh)
         if self.q_norm is not None and self.k_norm is not None:
             q, k = self.q_norm(q), self.k_norm(k)
-        return self.o_proj(attend(self.index, rope(q, *tables), rope(k, *tables), v).flatten(-2))
+        q, k = rope(q, k, *tables)
+        (update,) = project(kept(attend(self.index, q, k, v).flatten(-2)), self.o_proj)
+        return update
 
 
 class MLP(nn.Module):
@@ -119,8 +121,9 @@ class MLP(nn.Module):
         self.up_proj = nn.Linear(cfg.hidden_size, cfg.intermediate_size, bias=cfg.mlp_bias)
         self.down_proj = nn.Linear(cfg.intermediate_size, cfg.hidden_size, bias=cfg.mlp_bias)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.down_proj(swiglu(self.gate_proj(x), self.up_proj(x)))
+    def forward(self, x: Derived) -> Tensor:
+        (update,) = project(derive(swiglu, *project(x, self.gate_proj, self.up_proj)), self.down_proj)
+        return update
 
 
 class RMSNorm(nn.Module):

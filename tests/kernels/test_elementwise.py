@@ -41,10 +41,11 @@ def test_rope_is_a_complex_multiplication_of_the_two_halves_of_a_head(dtype):
     T, H, half = 7, 3, 4
     inv_freq = torch.tensor([1.0, 0.3, 0.1, 0.03])
     positions = torch.arange(T) * 5
-    x = torch.randn(T, H, 2 * half, dtype=dtype)
+    x, k = torch.randn(T, H, 2 * half, dtype=dtype), torch.randn(T, 1, 2 * half, dtype=dtype)
     pairs = torch.complex(x[..., :half].double(), x[..., half:].double())
     turned = pairs * torch.exp(1j * (positions[:, None, None] * inv_freq).double())
-    y = rope(x, *rope_tables(positions, inv_freq, 1.0))
+    y, turned_k = rope(x, k, *rope_tables(positions, inv_freq, 1.0))
+    assert torch.equal(turned_k, rope(k, k, *rope_tables(positions, inv_freq, 1.0))[0])
     assert y.dtype == dtype
     bound = 1e-6 if dtype == torch.float64 else 2**-8 * 4
     assert_close(y.double(), torch.cat((turned.real, turned.imag), -1), rtol=0, atol=bound)
@@ -55,10 +56,16 @@ def test_scores_after_rope_depend_on_the_distance_only():
     inv_freq = 10_000.0 ** (-torch.arange(8) / 8)
 
     def score(i, j):
-        at = [rope(x, *rope_tables(torch.tensor([p]), inv_freq, 1.0)) for x, p in ((q, i), (k, j))]
+        at = [rope(x, x, *rope_tables(torch.tensor([p]), inv_freq, 1.0))[0] for x, p in ((q, i), (k, j))]
         return (at[0] * at[1]).sum()
 
     assert_close(score(3, 1), score(103, 101), rtol=0, atol=1e-4)  # fp32 angles
+
+
+def test_rope_gradients_against_finite_differences():
+    q, k = torch.randn(3, 4, 6, dtype=torch.float64, requires_grad=True), torch.randn(3, 2, 6, dtype=torch.float64, requires_grad=True)
+    cos, sin = torch.randn(2, 3, 1, 3, dtype=torch.float64)  # any numbers: the gradient is that of a linear map
+    assert torch.autograd.gradcheck(lambda q, k: rope(q, k, cos, sin), (q, k))
 
 
 def test_swiglu_by_hand():

@@ -15,8 +15,9 @@ from torch.testing import assert_close
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from vgpt2.config import LoRAConfig
-from vgpt2.lora import AdaptedLinear, LoRALinear, adapters, add_lora, load_adapter, lora_parameters, merge_lora, save_adapter
+from vgpt2.lora import LoRALinear, adapters, add_lora, load_adapter, lora_parameters, merge_lora, save_adapter
 from vgpt2.packing import pack
+from vgpt2.projections import Factors, kept, multiply
 
 ALL = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 IDS = torch.tensor([[5, 9, 2, 40, 31, 7, 7, 0, 96, 12]])
@@ -75,7 +76,8 @@ def test_gradients_of_the_fused_layer_equal_finite_differences(bias: bool):
     x = torch.randn(2, 3, 6, dtype=torch.float64, requires_grad=True)
 
     def f(x: Tensor, lora_A: Tensor, lora_B: Tensor) -> Tensor:
-        return AdaptedLinear.apply(x, layer.base.weight, layer.base.bias, lora_A, lora_B, layer.scale)
+        factors = Factors(layer.base.weight, layer.base.bias, torch.float64, lora_A, lora_B, layer.scale)
+        return multiply(kept(x), [factors])[0]
 
     assert torch.autograd.gradcheck(f, (x, layer.lora_A, layer.lora_B))
 

@@ -166,7 +166,7 @@ def test_under_autocast_the_residual_stream_keeps_the_embeddings_dtype_and_score
         ours = twin(oracle("qwen3", dtype=dtype))
         seen = {}
         ours.model.layers[1].register_forward_hook(lambda module, args, output, seen=seen: seen.update(residual=output.dtype))
-        ours.model.layers[1].mlp.down_proj.register_forward_hook(lambda module, args, output, seen=seen: seen.update(matmul=output.dtype))
+        ours.model.layers[1].mlp.register_forward_hook(lambda module, args, output, seen=seen: seen.update(matmul=output.dtype))
         with torch.autocast("cpu", dtype=torch.bfloat16):
             token_logps = ours(pack(rows()))
         token_logps.sum().backward()
