@@ -85,9 +85,9 @@ def outcomes(judged: Iterable[Judged], thresholds: Thresholds | None = None) -> 
 
 
 def _groups_of_their_own(answers: Sequence[Judged], thresholds: Thresholds) -> list[str]:
-    """Groups with a row of their right answers: those with a threshold, and those of SQL where there are several."""
-    sql = list(dict.fromkeys(a.group for a in answers if a.kind == "sql"))
-    return list(dict.fromkeys([*thresholds, *(sql if len(sql) > 1 else ())]))
+    """Groups with a row of their right answers: those with a threshold, and those of SQL and of abstentions where there are several."""
+    others = list(dict.fromkeys(a.group for a in answers if a.kind in ("sql", "abstain")))
+    return list(dict.fromkeys([*thresholds, *(others if len(others) > 1 else ())]))
 
 
 def fits(answer: Judged) -> bool:

@@ -57,6 +57,7 @@ class Limit:
 class Demands:
     tables: tuple[str, ...]  # the catalogue object at each place
     links: tuple[tuple[Slot, Slot], ...]  # columns the text compares by =
+    pairs: tuple[tuple[Slot, Slot], ...]  # columns it compares otherwise: they are equal at the edge
     limits: dict[Slot, list[Limit]]
     absent: frozenset[int]  # places whose rows the query asks not to be there
     optional: frozenset[int]  # places of outer joins
@@ -89,6 +90,7 @@ class _Reader:
                 if source.object is not None:
                     self._places.setdefault(source, len(self._places))
         self._links: list[tuple[Slot, Slot]] = []
+        self._pairs: list[tuple[Slot, Slot]] = []
         self._limits: dict[Slot, list[Limit]] = {}
         self._absent: set[int] = set()
         self._optional: set[int] = set()
@@ -103,6 +105,7 @@ class _Reader:
         return Demands(
             tables,
             tuple(self._links),
+            tuple(self._pairs),
             self._limits,
             frozenset(self._absent),
             frozenset(self._optional),
@@ -131,8 +134,7 @@ class _Reader:
     def _comparison(self, node: n.Comparison, negated: bool) -> None:
         left, right = self._slot(node.left), self._slot(node.right)
         if left and right:
-            if node.operator == "=" and not negated:
-                self._links.append((left, right))
+            (self._links if node.operator == "=" and not negated else self._pairs).append((left, right))
             return
         left, right = left or self._slot(node.left, totals=True), right or self._slot(node.right, totals=True)
         slot, other, table = (left, node.right, _STRAIGHT) if left else (right, node.left, _MIRRORED)

@@ -144,17 +144,21 @@ class _Maker:
     def put_edges(self) -> None:
         """For each group rows that break its conditions alone, and the fitting rows once more under another value of it.
 
-        Also each table's row alone, without those it would be joined to.
+        Also each table's row alone, and all rows but one: what outer joins tell from inner ones.
         """
         for turn, group in enumerate(self._groups):
             for number, value in enumerate(self._refused(group)[:3]):
                 self.put_group(self._with_fresh_keys(turn + number) | {group: value}, turn)
             for number in range(2):
                 chosen = self.fitting(turn + number)
+                self.put_group(chosen, 0)
                 others = [value for value in self._pool(group[0]) if value != chosen[group]]
                 self.put_group(chosen | ({group: self._rng.choice(others)} if others else {}), turn)
+        for number, pair in enumerate(self._wanted.pairs):
+            self.put_group(self._with_fresh_keys(400 + number) | {pair: self._drawn(self._column(pair[0]))}, 0)
         for place in range(len(self._wanted.tables)):
             self.put_group(self._with_fresh_keys(100 + place), 0, alone=place)
+            self.put_group(self._with_fresh_keys(500 + place), 0, without=place)
             self.put_group(self._without_partners(place), 0, alone=place)
 
     def put_broken(self, place: int) -> bool:
@@ -190,7 +194,7 @@ class _Maker:
                 chosen[group] = None
         return chosen
 
-    def put_group(self, chosen: Chosen, turn: int, *, alone: int | None = None) -> None:
+    def put_group(self, chosen: Chosen, turn: int, *, alone: int | None = None, without: int | None = None) -> None:
         """A row at each place of the query under the chosen values; every third time also where none is wanted.
 
         Every other time there is a second one, which at times has the same values but for its key: a twin, which DISTINCT leaves out.
@@ -202,7 +206,7 @@ class _Maker:
             is_missing = place in self._wanted.optional and any(
                 value is None and not self._may_be_null(o, column) for column, value in values.items()
             )
-            if is_missing or alone not in (None, place) or (place in self._wanted.absent and turn % 3):
+            if is_missing or alone not in (None, place) or without == place or (place in self._wanted.absent and turn % 3):
                 continue
             row = self.put(table, values)
             if turn % 2:

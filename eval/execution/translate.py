@@ -135,7 +135,7 @@ class _Rewriter:
         name = type(node).__name__
         if name in _WRAPPERS:
             return node.this
-        if name == "Identifier" and node.name.upper() in _KEYWORDS:
+        if name == "Identifier" and (node.name.upper() in _KEYWORDS or not node.name.replace("_", "a").isalnum()):
             node.set("quoted", True)
         if name == "Table":
             node.set("db", None)
