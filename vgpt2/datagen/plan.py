@@ -1,4 +1,4 @@
-"""A query as data: tables, joins, filters, groups, windows, CTEs and existence tests, and the house-style SQL that says it.
+"""A query as data: tables, joins, filters, groups, windows, CTEs, existence tests; and its house-style SQL.
 
 Knows no catalogue: whoever builds a `Query` vouches for its names. Faults are made on the plan, never on the text.
 """

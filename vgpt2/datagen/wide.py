@@ -1,4 +1,4 @@
-"""The wide recipe: which categories of questions a training set holds and in what shares, and the makers of each.
+"""The wide recipe: which categories of questions a training set holds, their shares, and their makers.
 
 config = load_wide(Path("configs/datagen/wide.yaml"))
 makers()["sql"](make_world(names, config), 200, "1/sql/0")

@@ -1,4 +1,4 @@
-"""What a maker of questions may draw from: the names of one side, the glossary and the documents, where there are any.
+"""What a maker of questions may draw from: the names of one side, the glossary, the documents.
 
 A maker gives about as many questions as it is asked for, as chats, and the same ones for the same seed text: it may run in any worker
 process, on any part of a set. It keeps no state between calls. The parts of one set are of equal size, and the number that ends a seed

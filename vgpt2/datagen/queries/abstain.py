@@ -1,4 +1,4 @@
-"""Questions that have no query for an answer: something asked for is not there, two or three things fit, or it is about something else.
+"""Questions without a query for an answer: a thing is not there, two or three fit, or it is another topic.
 
 They are worded by the same phrases as all others, so that no phrase gives the answer away.
 """
@@ -13,7 +13,7 @@ from vgpt2.datagen.fakes import fake_column, fake_object
 from vgpt2.datagen.plan import ColumnRef
 from vgpt2.datagen.queries.asks import Ask
 from vgpt2.datagen.queries.lexicon import Lexicon, Table
-from vgpt2.datagen.queries.wording import Words
+from vgpt2.datagen.queries.words import Words
 from vgpt2.datagen.questions import Subject
 
 _KINDS_OF_FAKE = ("near_miss", "camel", "suffix", "plural", "wrong_module")

@@ -1,4 +1,4 @@
-"""Answers to questions for SQL: the plan of the query in a few short lines, then the statement; or the statement alone.
+"""Answers to questions for SQL: the query's plan in short lines, then the statement; or the statement alone.
 
 A plan names tables and columns of the catalogue only, never a CTE, so that every name in it can be looked up.
 """

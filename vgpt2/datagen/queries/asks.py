@@ -1,4 +1,4 @@
-"""A question as a logical plan, before it is worded: what is wanted of which rows, and the relational query that gives it.
+"""A question as a logical plan before it is worded: what is wanted of which rows, and the query for it.
 
 One `Ask` is worded in many ways and changed by follow-up turns; the SQL always follows from it, so that words and SQL cannot part.
 """

@@ -5,7 +5,7 @@ from __future__ import annotations
 from random import Random
 
 from vgpt2.datagen.queries.asks import Ask
-from vgpt2.datagen.queries.compose import Draft
+from vgpt2.datagen.queries.draft import Draft
 from vgpt2.datagen.queries.lexicon import Lexicon
 
 _COLUMNS = 6  # of one question

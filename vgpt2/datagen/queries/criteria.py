@@ -1,4 +1,4 @@
-"""Conditions on the rows of one table: what they mean, as filters of the plan, and how each is said as a noun or as a clause.
+"""Conditions on the rows of one table: as filters of the plan, and as nouns and clauses of a sentence.
 
 Every value is invented and stands in the question; what a code means is never assumed.
 """

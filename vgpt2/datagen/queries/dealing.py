@@ -1,4 +1,4 @@
-"""Which phrase asks next, and whether for something absent: dealt in blocks, so that every phrase has its even share of absent things.
+"""Which phrase asks next, and whether for something absent: in blocks, so that each phrase has its share.
 
 Kinds come in proportion to their weights. A block is one phrase, said as often as one absent question is due.
 """

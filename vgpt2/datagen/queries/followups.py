@@ -8,9 +8,10 @@ from random import Random
 
 from vgpt2.datagen.plan import ColumnRef
 from vgpt2.datagen.queries.asks import Ask, Measure
-from vgpt2.datagen.queries.compose import Draft
 from vgpt2.datagen.queries.criteria import UNSAID, Criterion, criterion, same_kind
-from vgpt2.datagen.queries.wording import Words, condition, listed_columns, with_article
+from vgpt2.datagen.queries.draft import Draft
+from vgpt2.datagen.queries.wording import condition, listed_columns, with_article
+from vgpt2.datagen.queries.words import Words
 
 # what each change is said by: (for training, for suites)
 SENTENCES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {

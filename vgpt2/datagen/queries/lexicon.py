@@ -1,4 +1,4 @@
-"""What questions for SQL may ask of each object, and by which words: roles of columns, synonyms, keys to other objects.
+"""What questions may ask of each object, in which words: roles of columns, synonyms, keys to others.
 
 Words come from the catalogue's descriptions and from the glossary; an object that has neither is called by its own name's words.
 Everything is worked out once an object, when it is first asked for.

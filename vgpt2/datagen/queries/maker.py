@@ -1,4 +1,4 @@
-"""The makers of questions for SQL by category, and one that goes through all columns: chats of turns on one schema text, or on none.
+"""The makers of questions for SQL by category: chats of turns on one schema text, or on none.
 
 Every SQL answer has passed the checker; a finding is a bug of ours and stops the run. What a call makes follows from its seed text
 alone.

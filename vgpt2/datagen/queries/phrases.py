@@ -1,4 +1,4 @@
-"""The grammar of what is wanted: for each kind of question the noun phrases and the direct questions that say its plan.
+"""The grammar of what is wanted: noun phrases and direct questions that say the plan of each kind.
 
 Slots are filled by `wording`: {shown} and {bare} columns (with and without an article), {rows} with their owner if it stands there,
 {where} {sort} {having} {within} suffixes that may be empty, and the parts that only some kinds have. Only append: a phrase's number is part

@@ -1,4 +1,4 @@
-"""How people open and close a request: eight styles, each a few sentences around what is wanted, and slips of the keyboard.
+"""How people open and close a request: eight styles of sentences, and slips of the keyboard.
 
 Sentences with an `h` mark are kept for suites. `{}` takes a noun phrase; questions that are whole sentences stand with their endings only.
 """

@@ -1,4 +1,4 @@
-"""What rows and columns may be called: by descriptions, by telling names, and by the glossary where it says nothing more than a name.
+"""What rows and columns may be called: by descriptions, by telling names, and by names of the glossary.
 
 A glossary's terms serve retrieval first: many are clauses, or mean some rows of an object only. A term gives synonyms here where it means
 one object or column, without a condition, and the description itself uses the term.

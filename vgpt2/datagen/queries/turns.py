@@ -1,4 +1,4 @@
-"""The turns of one chat: a question and its answer, those that go on from it, and those that have no query for an answer."""
+"""The turns of one chat: a question and its answer, what goes on from it, what has no query for an answer."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ from vgpt2.datagen.queries import abstain, followups
 from vgpt2.datagen.queries.abstain import Abstention
 from vgpt2.datagen.queries.answering import answer
 from vgpt2.datagen.queries.asks import Ask, as_query
-from vgpt2.datagen.queries.compose import KINDS, Draft
+from vgpt2.datagen.queries.compose import KINDS
 from vgpt2.datagen.queries.criteria import UNSAID, Criterion
 from vgpt2.datagen.queries.dealing import Deck
+from vgpt2.datagen.queries.draft import Draft
 from vgpt2.datagen.queries.lexicon import Lexicon
 from vgpt2.datagen.queries.settings import QuerySettings
 from vgpt2.datagen.queries.styles import PLAN_FIRST, SQL_ONLY, mistyped
-from vgpt2.datagen.queries.wording import Naming, Phrase, Sentence, Words, draw_sentence, in_words
+from vgpt2.datagen.queries.wording import Phrase, Sentence, draw_sentence, in_words
+from vgpt2.datagen.queries.words import Naming, Words
 from vgpt2.datagen.questions import Subject
 from vgpt2.sql.checker import check
 

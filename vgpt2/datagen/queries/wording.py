@@ -1,26 +1,20 @@
-"""A logical plan in words: one of many ways to ask for it, by style, phrase, synonyms, and the order in which its parts are said.
-
-What a question calls each column and table is drawn once, so that a chat and its plan can be followed; `Words.instead` says single things
-otherwise, which is how a question comes to ask for something that is not there.
-"""
+"""A logical plan in words: one of many ways to ask for it, by style, phrase, synonyms and order."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from random import Random
-from typing import Literal
 
 from vgpt2.datagen import english
 from vgpt2.datagen.plan import COUNT_DISTINCT, ColumnRef
 from vgpt2.datagen.queries import criteria as conditions
 from vgpt2.datagen.queries.asks import Ask, Details, Link, Measure
 from vgpt2.datagen.queries.criteria import UNSAID, Criterion
-from vgpt2.datagen.queries.lexicon import Lexicon
 from vgpt2.datagen.queries.phrases import noun_phrases, questions
 from vgpt2.datagen.queries.styles import QUESTION_STYLES, REQUESTS
+from vgpt2.datagen.queries.words import Words
 
-Naming = Literal["words", "names", "mixed"]  # mixed: tables in words, columns by name
 _MEASURES = {
     "SUM": ("total {}", "sum of {}", "overall {}"),
     "AVG": ("average {}", "mean {}"),
@@ -34,54 +28,6 @@ _NEWEST = (", newest {} first", ", latest {} first", ", sorted by {}, latest fir
 _OPTIONAL = (", if any", ", where there is one", " if it has one", ", if given")
 _HAS = ("that have {}", "with at least one of their {}", "for which there are {}")
 _LACKS = ("that have no {}", "without any {}", "for which there are no {}", "lacking {}")
-
-
-@dataclass(frozen=True)
-class Words:
-    """What one chat calls things."""
-
-    lexicon: Lexicon
-    naming: Naming
-    rng: Random
-    terse: bool = False
-    columns: dict[ColumnRef, str] = field(default_factory=dict)
-    rows: dict[str, tuple[str, str]] = field(default_factory=dict)
-    instead: Mapping[ColumnRef | str, str] = field(default_factory=dict)  # other words for a column, or for the rows of a table
-
-    def column(self, ref: ColumnRef, *, alone: bool = True) -> str:
-        """The column; `alone` when the sentence leaves no doubt about its table."""
-        if ref in self.instead:
-            return self.instead[ref]
-        forms = self.lexicon.words(ref) if self.naming == "words" else ()
-        if not forms:
-            return ref.column if alone else str(ref)
-        if ref not in self.columns:
-            full = not self.terse and self.rng.random() < 0.6
-            self.columns[ref] = forms[0] if full else self.rng.choice(forms)
-        return self.columns[ref]
-
-    def of_other(self, ref: ColumnRef) -> str:
-        """A column of a table that the question is not mainly about."""
-        if self.is_named(ref):
-            return self.column(ref, alone=False)
-        return f"{self.column(ref)} of the {self.row(ref.table)}"
-
-    def is_named(self, ref: ColumnRef) -> bool:
-        return self.naming != "words" or (ref not in self.instead and not self.lexicon.words(ref))
-
-    def row(self, table: str) -> str:
-        return self._pair(table)[0]
-
-    def things(self, table: str) -> str:
-        return self._pair(table)[1]
-
-    def _pair(self, table: str) -> tuple[str, str]:
-        if table in self.instead:
-            return f"{self.instead[table]} row", f"{self.instead[table]} rows"
-        if table not in self.rows:
-            named = self.naming == "names"
-            self.rows[table] = (f"{table} row", f"{table} rows") if named else self.rng.choice(self.lexicon.table(table).things)
-        return self.rows[table]
 
 
 @dataclass(frozen=True)
