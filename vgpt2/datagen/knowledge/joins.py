@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from random import Random
 
 from vgpt2.datagen import english
@@ -9,6 +10,7 @@ from vgpt2.datagen.answers import fenced
 from vgpt2.datagen.drafts import draft_join
 from vgpt2.datagen.knowledge.asking import Drawn, Kind
 from vgpt2.datagen.knowledge.draws import object_kind, pair_kind, unreal_object
+from vgpt2.datagen.knowledge.objects import owner_filters
 from vgpt2.datagen.knowledge.stock import Stock, shown
 from vgpt2.datagen.plan import render_sql
 from vgpt2.datagen.world import World
@@ -65,9 +67,10 @@ def draw_sql(stock: Stock, world: World, real: bool, rng: Random) -> Drawn | Non
         draft = next((d for d in (draft_join(stock.memory, key, words) for _ in range(4)) if d), None)
         if draft is None or draft.query is None:
             return None
+        query = replace(draft.query, filters=owner_filters(draft.driving))  # nothing that was not asked for
         columns = english.listing([c for c, _ in key.pairs])
         lead = words.choice((f"The key between them is {columns}.", "The whole key is in the join:", ""))
-        return "\n".join(part for part in (lead, fenced(render_sql(draft.query))) if part)
+        return "\n".join(part for part in (lead, fenced(render_sql(query))) if part)
 
     return Drawn({"table": names[0], "other": names[1]}, tuple(names), answer)
 

@@ -173,3 +173,11 @@ def test_bytes_do_not_depend_on_the_process():
     assert runs[0].returncode == 0, runs[0].stderr
     assert len(runs[0].stdout.strip()) == 64
     assert runs[0].stdout == runs[1].stdout
+
+
+def test_a_query_filters_on_nothing_that_was_not_asked_for():
+    for category in ("joins", "objects", "negatives"):
+        for question in questions(category):
+            for sql in read(question).sql:
+                values = set(re.findall(r"[=<>] ('[^']*'|\d+)", sql))
+                assert values <= {"1"}, (question.ask, question.answer)
