@@ -8,12 +8,14 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vgpt2 import atomic
-from vgpt2.datagen.preferences import Pair
 from vgpt2.datagen.questions import Chat, Question
 from vgpt2.datagen.recipes import ROOM_OF
+
+if TYPE_CHECKING:
+    from vgpt2.datagen.preferences import Pair
 
 SUITE_GROUPS = {kind: "columns" if kind.endswith("_column") else "sql_schema" if kind.startswith("sql_") else kind for kind in ROOM_OF}
 Row = dict[str, Any]

@@ -13,10 +13,12 @@ from vgpt2.datagen.fakes import fake_column
 from vgpt2.datagen.faults import REFUSES_REAL
 from vgpt2.datagen.plan import ColumnRef, expectation, render_sql
 from vgpt2.datagen.queries.asks import Ask, as_query
-from vgpt2.datagen.queries.compose import Draft, list_rows
+from vgpt2.datagen.queries.compose import list_rows
 from vgpt2.datagen.queries.context import Look, schema_text
+from vgpt2.datagen.queries.draft import Draft
 from vgpt2.datagen.queries.styles import SQL_ONLY, STYLES
-from vgpt2.datagen.queries.wording import Words, draw_phrase, draw_sentence, in_words
+from vgpt2.datagen.queries.wording import draw_phrase, draw_sentence, in_words
+from vgpt2.datagen.queries.words import Words
 from vgpt2.datagen.questions import Question, Subject
 from vgpt2.datagen.world import World
 from vgpt2.sql.checker import check
@@ -41,7 +43,7 @@ def unanswerable(world: World, rng: Random) -> tuple[Question, str, str] | None:
         subject = Subject(f"{ref.table}.{fake.name}", False, str(ref))
         broken = replace(ask, shown=tuple(replace(r, column=fake.name) if r == ref else r for r in ask.shown))
         right, wrong = subject.verdict(real=False), answers.fenced(render_sql(as_query(broken)))
-        if RATIO[0] <= len(right) / len(wrong) <= RATIO[1]:
+        if _are_alike(right, wrong):
             expect = {"name": subject.name, "exists": False}
             return _question(world, ask, rng, {ref: fake.name}, right, expect, subject), INVENTS, wrong
     return None
@@ -54,13 +56,20 @@ def refused(world: World, rng: Random) -> tuple[Question, str, str] | None:
         if found is None:
             continue
         ask, ref = found
+        sql = render_sql(as_query(ask))
+        right = answers.fenced(sql)
+        if not _are_alike(Subject(str(ref), True, str(ref)).verdict(real=False), right):
+            continue
         others = [name for name in world.side.catalogue.objects[ref.table].column_names if name != ref.column]
         near = NameIndex(others).nearest(ref.column, 1) or [rng.choice(others)]
-        sql = render_sql(as_query(ask))
-        right, wrong = answers.fenced(sql), Subject(str(ref), True, f"{ref.table}.{near[0]}").verdict(real=False)
-        if RATIO[0] <= len(wrong) / len(right) <= RATIO[1] and not check(sql, world.side.catalogue):
+        wrong = Subject(str(ref), True, f"{ref.table}.{near[0]}").verdict(real=False)
+        if _are_alike(wrong, right) and not check(sql, world.side.catalogue):
             return _question(world, ask, rng, {}, right, expectation(as_query(ask)), None), REFUSES_REAL, wrong
     return None
+
+
+def _are_alike(verdict: str, sql: str) -> bool:
+    return RATIO[0] <= len(verdict) / len(sql) <= RATIO[1]
 
 
 def _short_list(world: World, rng: Random) -> tuple[Ask, ColumnRef] | None:

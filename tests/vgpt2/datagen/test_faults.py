@@ -25,7 +25,8 @@ from vgpt2.datagen.plan import (
     render_sql,
 )
 from vgpt2.datagen.queries.asks import as_query
-from vgpt2.datagen.queries.compose import KINDS, Draft
+from vgpt2.datagen.queries.compose import KINDS
+from vgpt2.datagen.queries.draft import Draft
 from vgpt2.datagen.queries.lexicon import Lexicon
 from vgpt2.datagen.questions import Slot, memory_chat
 from vgpt2.datagen.recipes import preference_side
