@@ -81,7 +81,7 @@ def attend_by_sequence(q: Tensor, k: Tensor, v: Tensor, lengths: tuple[int, ...]
         )[0].transpose(0, 1)
         for q_row, k_row, v_row, length, prompt in zip(q.split(lengths), k.split(seen), v.split(seen), lengths, shared)
     ]
-    return torch.cat(outputs)
+    return torch.cat(outputs) if len(outputs) > 1 else outputs[0]  # cat would copy, and both copies would be kept
 
 
 @functools.cache

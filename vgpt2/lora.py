@@ -8,7 +8,6 @@ import difflib
 import json
 import math
 import random
-from functools import partial
 from pathlib import Path
 
 import safetensors
@@ -64,8 +63,7 @@ class LoRALinear(nn.Module):
         drops = self.training and self.cfg.dropout > 0
         if type(self.base) is not nn.Linear or drops or not (torch.is_autocast_enabled(x.device.type) or weight.dtype == dtype):
             return None
-        bias = None if self.base.bias is None else self.base.bias.to(dtype)
-        return Factors(partial(weight.to, dtype), bias, dtype, self.lora_A.to(dtype), self.lora_B.to(dtype), self.scale)
+        return Factors(weight, self.base.bias, dtype, self.lora_A, self.lora_B, self.scale)
 
     def _dtype(self, x: Tensor) -> torch.dtype:
         """Of the adapter's matmuls."""

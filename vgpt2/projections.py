@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -38,9 +37,10 @@ def kept(value: Tensor) -> Derived:
 
 @dataclass(frozen=True)
 class Factors:
-    """y = x W^T + b + s (x A^T) B^T, every factor in the dtype of the matmuls; W (out, in), A (R, in), B (out, R).
+    """y = x W^T + b + s (x A^T) B^T, computed in `dtype`; W (out, in), A (R, in), B (out, R).
 
-    weight: a tensor that may be trained, or a function that brings a frozen one (cast, dequantised) when it is wanted.
+    The factors stay in their own dtype: what is cast is cast again in the backward pass, so no copy outlives the matmul. weight may be
+    a function that makes a frozen one in `dtype` when it is wanted (dequantises it).
     """
 
     weight: Tensor | Callable[[], Tensor]
@@ -72,9 +72,9 @@ def project(x: Derived, *layers: nn.Module) -> tuple[Tensor, ...]:
 def multiply(x: Derived, layers: Sequence[Factors]) -> tuple[Tensor, ...]:
     """y of each layer for the input they share. Kept for the backward pass: x's sources, a single layer's x A^T, the factors."""
     dtype = layers[0].dtype
-    frozen = [f.weight if not isinstance(f.weight, Tensor) else None for f in layers]
-    tensors = [t for f in layers for t in (f.weight if isinstance(f.weight, Tensor) else None, f.bias, f.lora_A, f.lora_B)]
-    outputs: tuple[Tensor, ...] = GroupedLinear.apply(x.value.to(dtype), x, frozen, [f.scale for f in layers], *tensors)
+    makers = [None if isinstance(f.weight, Tensor) else f.weight for f in layers]
+    factors = [t for f in layers for t in (f.weight if isinstance(f.weight, Tensor) else None, f.bias, f.lora_A, f.lora_B)]
+    outputs: tuple[Tensor, ...] = GroupedLinear.apply(x.value.to(dtype), x, makers, [f.scale for f in layers], *factors)
     return outputs
 
 
@@ -89,61 +89,74 @@ class GroupedLinear(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, derived: Derived, frozen: list[Callable[[], Tensor] | None], scales: list[float], *factors: Tensor | None
+        ctx: Any, x: Tensor, derived: Derived, makers: list[Callable[[], Tensor] | None], scales: list[float], *factors: Tensor | None
     ) -> tuple[Tensor, ...]:
         weights, biases, lora_As, lora_Bs = (factors[kind::4] for kind in range(4))
-        ctx.ranks = [0 if lora_A is None else len(lora_A) for lora_A in lora_As]
-        stacked_A = torch.cat([lora_A for lora_A in lora_As if lora_A is not None]) if any(ctx.ranks) else None  # (sum of R, in)
-        xA = None if stacked_A is None else x.flatten(0, -2) @ stacked_A.t()  # (T, sum of R)
-        outputs = [F.linear(x, _bring(weight, bring), bias) for weight, bring, bias in zip(weights, frozen, biases)]
+        ctx.make, ctx.makers, ctx.scales, ctx.shape, ctx.dtype = derived.make, makers, scales, x.shape, x.dtype
+        ranks = _ranks(lora_As)
+        xA = x.flatten(0, -2) @ _stacked(lora_As, x.dtype).t() if any(ranks) else None  # (T, sum of R)
+        outputs = [
+            F.linear(x, _made(weight, make, x.dtype), None if bias is None else bias.to(x.dtype))
+            for weight, make, bias in zip(weights, makers, biases)
+        ]
         if xA is not None:
-            for y, xA_i, lora_B, scale in zip(outputs, xA.split(ctx.ranks, 1), lora_Bs, scales):
+            for y, xA_i, lora_B, scale in zip(outputs, xA.split(ranks, 1), lora_Bs, scales):
                 if lora_B is not None:
-                    y.view(-1, y.shape[-1]).addmm_(xA_i, lora_B.t(), alpha=scale)
-        ctx.make, ctx.frozen, ctx.scales, ctx.shape, ctx.dtype = derived.make, frozen, scales, x.shape, x.dtype
-        ctx.save_for_backward(stacked_A, xA if len(outputs) == 1 else None, *weights, *lora_Bs, *(s.detach() for s in derived.sources))
+                    y.view(-1, y.shape[-1]).addmm_(xA_i, lora_B.to(x.dtype).t(), alpha=scale)
+        sources = (source.detach() for source in derived.sources)
+        ctx.save_for_backward(xA if len(outputs) == 1 else None, *weights, *biases, *lora_As, *lora_Bs, *sources)
         return tuple(outputs)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Any, ...]:
-        layers = len(ctx.scales)
-        stacked_A, xA, *rest = ctx.saved_tensors
-        weights, lora_Bs, sources = rest[:layers], rest[layers : 2 * layers], rest[2 * layers :]
-        trains_weight, trains_bias = ctx.needs_input_grad[4::4], ctx.needs_input_grad[5::4]
+        layers, wanted = len(ctx.scales), ctx.needs_input_grad[4:]
+        xA, *rest = ctx.saved_tensors
+        weights, biases, lora_As, lora_Bs = (rest[kind * layers : (kind + 1) * layers] for kind in range(4))
         dys = [grad.reshape(-1, grad.shape[-1]) for grad in grads]  # (T, out)
-        dx = _sum_of_products(dys, weights, ctx.frozen) if ctx.needs_input_grad[0] else None
-        x = ctx.make(*sources).to(ctx.dtype).flatten(0, -2) if any(trains_weight) or stacked_A is not None else None  # (T, in)
-        dW: list[Tensor | None] = [dy.t() @ x if trains and x is not None else None for dy, trains in zip(dys, trains_weight)]
-        db: list[Tensor | None] = [dy.sum(0) if trains else None for dy, trains in zip(dys, trains_bias)]
-        dA: Sequence[Tensor | None] = [None] * layers
-        dB: Sequence[Tensor | None] = [None] * layers
-        if stacked_A is not None:
-            assert x is not None
-            xA = x @ stacked_A.t() if xA is None else xA
-            dB = [None if lora_B is None else (dy.t() @ xA_i).mul_(scale)
-                  for dy, xA_i, lora_B, scale in zip(dys, xA.split(ctx.ranks, 1), lora_Bs, ctx.scales)]  # fmt: skip
-            dxA = torch.cat([(dy @ lora_B).mul_(scale) for dy, lora_B, scale in zip(dys, lora_Bs, ctx.scales) if lora_B is not None], 1)
-            dA = [part if rank else None for part, rank in zip((dxA.t() @ x).split(ctx.ranks), ctx.ranks)]
+        dx = _sum_of_products(dys, weights, ctx.makers) if ctx.needs_input_grad[0] else None
+        dW, dA, dB = ([None] * layers for _ in range(3))
+        db = [dy.sum(0).to(bias.dtype) if trains else None for dy, bias, trains in zip(dys, biases, wanted[1::4])]
+        ranks = _ranks(lora_As)
+        if any(ranks) or any(wanted[0::4]):
+            x = ctx.make(*rest[4 * layers :]).to(ctx.dtype).flatten(0, -2)  # (T, in)
+            dW = [(dy.t() @ x).to(weight.dtype) if trains else None for dy, weight, trains in zip(dys, weights, wanted[0::4])]
+        if any(ranks):
+            stacked_A = _stacked(lora_As, ctx.dtype)
+            xAs = (x @ stacked_A.t() if xA is None else xA).split(ranks, 1)
+            dxA = torch.cat([(dy @ B.to(dy.dtype)).mul_(scale) for dy, B, scale in zip(dys, lora_Bs, ctx.scales) if B is not None], 1)
+            dB = [None if B is None else (dy.t() @ xA_i).mul_(scale).to(B.dtype)
+                  for dy, xA_i, B, scale in zip(dys, xAs, lora_Bs, ctx.scales)]  # fmt: skip
+            dA = [None if A is None else part.to(A.dtype) for A, part in zip(lora_As, (dxA.t() @ x).split(ranks))]
             if dx is not None:
                 dx.addmm_(dxA, stacked_A)
-        by_layer = (factor for layer in zip(dW, db, dA, dB) for factor in layer)
+        by_layer = (grad for layer in zip(dW, db, dA, dB) for grad in layer)
         return None if dx is None else dx.view(ctx.shape), None, None, None, *by_layer
 
 
-def _sum_of_products(dys: Sequence[Tensor], weights: Sequence[Tensor | None], frozen: Sequence[Callable[[], Tensor] | None]) -> Tensor:
+def _ranks(lora_As: Sequence[Tensor | None]) -> list[int]:
+    return [0 if lora_A is None else len(lora_A) for lora_A in lora_As]
+
+
+def _stacked(lora_As: Sequence[Tensor | None], dtype: torch.dtype) -> Tensor:
+    """(sum of R, in)"""
+    return torch.cat([lora_A.to(dtype) for lora_A in lora_As if lora_A is not None])
+
+
+def _sum_of_products(dys: Sequence[Tensor], weights: Sequence[Tensor | None], makers: Sequence[Callable[[], Tensor] | None]) -> Tensor:
     """sum_i dy_i W_i: (T, in), each product added by its own matmul."""
-    total = dys[0] @ _bring(weights[0], frozen[0])
-    for dy, weight, bring in zip(dys[1:], weights[1:], frozen[1:]):
-        total.addmm_(dy, _bring(weight, bring))
+    dtype = dys[0].dtype
+    total = dys[0] @ _made(weights[0], makers[0], dtype)
+    for dy, weight, make in zip(dys[1:], weights[1:], makers[1:]):
+        total.addmm_(dy, _made(weight, make, dtype))
     return total
 
 
-def _bring(weight: Tensor | None, frozen: Callable[[], Tensor] | None) -> Tensor:
-    if weight is not None:
-        return weight
-    assert frozen is not None  # a layer has one of the two
-    return frozen()
+def _made(weight: Tensor | None, make: Callable[[], Tensor] | None, dtype: torch.dtype) -> Tensor:
+    if make is not None:
+        return make()
+    assert weight is not None  # a layer has one of the two
+    return weight.to(dtype)
 
 
 def _factors(layer: nn.Module, x: Tensor) -> Factors | None:
@@ -152,5 +165,4 @@ def _factors(layer: nn.Module, x: Tensor) -> Factors | None:
     if type(layer) is not nn.Linear:
         return None
     dtype = torch.get_autocast_dtype(x.device.type) if torch.is_autocast_enabled(x.device.type) else layer.weight.dtype
-    bias = None if layer.bias is None else layer.bias.to(dtype)
-    return Factors(layer.weight.to(dtype) if layer.weight.requires_grad else partial(layer.weight.to, dtype), bias, dtype)
+    return Factors(layer.weight, layer.bias, dtype)
