@@ -101,7 +101,7 @@ def fake_object(names: Names, target: str, kinds: Sequence[str], *, split: str, 
     for _ in range(_ATTEMPTS):
         kind = rng.choice(kinds)
         guess = OBJECT_KINDS[kind](target, description, modules, rng)
-        if guess and guess != target and names.is_unreal(guess) and names.split_of(guess) == split:
+        if guess and _reads_as_a_name(guess) and guess != target and names.is_unreal(guess) and names.split_of(guess) == split:
             return Fake(guess, kind, target)
     return None
 
@@ -120,7 +120,7 @@ def fake_column(table: Object, target: Column, rng: Random) -> Fake | None:
             guess = target.name + rng.choice(_COLUMN_ENDINGS)
         else:
             guess = english.plural(target.name)
-        if guess and guess.casefold() not in present:
+        if guess and _reads_as_a_name(guess) and guess.casefold() not in present:
             return Fake(guess, kind, target.name)
     return None
 
@@ -146,6 +146,11 @@ def borrowed_column(catalogue: Catalogue, side: Collection[str], table: Object, 
         if len(other.business_key) > 1 and other.module == table.module:  # not the parameters of a company
             pool += [(column, name) for column in english.distinct_glosses(other) if column.casefold() not in present]
     return rng.choice(pool) if pool else None
+
+
+def _reads_as_a_name(guess: str) -> bool:
+    """Whether prose can hold the guess: two underscores in a row mark emphasis there."""
+    return "__" not in guess
 
 
 _STOP_WORDS = re.compile(r"one|the|and|of|to|for|by|with|in|its|their|before|after|or|each|every|from|an?|also", re.IGNORECASE)
