@@ -194,7 +194,7 @@ def stuff(text: Any, start: Any, length: Any, new: Any) -> str | None:
 
 def like_pattern(pattern: str) -> re.Pattern[str]:
     """A LIKE pattern as a regular expression: % any text, _ any character, [a-z] one of a set."""
-    parts = re.findall(r"\[\^?[^\]]+\]|.", pattern, re.DOTALL)
+    parts = re.findall(r"\[\^?[^\]]{1,60}\]|.", pattern, re.DOTALL)
     return re.compile("".join({"%": ".*", "_": "."}.get(part, part if len(part) > 1 else re.escape(part)) for part in parts), re.DOTALL)
 
 
