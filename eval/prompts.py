@@ -22,11 +22,15 @@ _OBJECT_LINE = re.compile(r"^(\w+)(?= key\(|:|$)", re.MULTILINE)  # as render_co
 def with_schema(items: Sequence[Item], catalogue: Catalogue, way: str, *, folder: Path) -> tuple[list[Item], dict[str, list[str]]]:
     """The questions as they are asked, and by question the objects that were put before it.
 
-    `folder` is the catalogue's, where a glossary may lie. `off`: as the suite has them. Questions that bring their own schema should be
-    asked so.
+    `folder` is the catalogue's, where a glossary may lie. `off`: as the suite has them. Raises ValueError for questions that bring their
+    own schema, since a second one before it would hide what retrieval is worth.
     """
     if way == "off":
         return list(items), {}
+    if own := next((item.id for item in items if "\n\n" in item.messages[-1]["content"]), None):
+        raise ValueError(
+            f"--retrieval {way}: question '{own[:60]}' brings its own schema; use off, or a suite of bare questions such as plain"
+        )
     retriever = Retriever(catalogue, find_glossary(folder, catalogue)) if way == "on" else None
     asked, shown = [], {}
     for item in items:

@@ -37,6 +37,13 @@ def test_retrieval_shows_objects_of_the_catalogue_and_says_which(items):
     assert all(item.messages[-1]["content"].startswith(shown[item.id][0]) for item in asked)
 
 
+def test_a_question_with_its_own_schema_gets_no_second_one():
+    items = suites.load(["demo"])[0].items
+    assert with_schema(items, CATALOGUE, "off", folder=CATALOGUE_FOLDER) == (list(items), {})
+    with pytest.raises(ValueError, match="--retrieval on: question 'sql_select-000' brings its own schema; use off"):
+        with_schema(items, CATALOGUE, "on", folder=CATALOGUE_FOLDER)
+
+
 def test_a_question_about_an_unreal_name_gets_no_perfect_schema():
     item = tiny_judge.Item("e", "exists", "g", [{"role": "user", "content": "Is APTX real?"}], {"name": "APTX", "exists": False})
     asked, shown = with_schema([item], CATALOGUE, "gold", folder=CATALOGUE_FOLDER)
