@@ -16,7 +16,9 @@ MONTHS = ("January", "February", "March", "April", "May", "June", "July", "Augus
 
 # The head of a description ends where its explanation begins.
 _EXPLANATION = re.compile(r"(?:[:,;(]|\bwith\b|\band (?:its|their)\b|\bbefore\b|\blinked\b|\bshared\b).*$")
-_COMPLEMENT = re.compile(r"\s(?:of|to|for|by|in|on|at|from|waiting|stocked|assigned|covered|tied|set|touched|see|that|who|which|used|received)\s.*$")
+_COMPLEMENT = re.compile(
+    r"\s(?:of|to|for|by|in|on|at|from|waiting|stocked|assigned|covered|tied|set|touched|see|that|who|which|used|received)\s.*$"
+)
 _UNCOUNTABLE = {"detail", "history", "master", "log", "control", "data", "summary", "completed"}
 _FLAG = re.compile(r"^Y (?:when|while|if) (?P<clause>.+)$")
 _HOUSEKEEPING = re.compile(
