@@ -22,7 +22,7 @@ _SAID = {
     "COUNT": "count of",
     "COUNT DISTINCT": "different values of",
 }
-_LABELS = ("Join", "Filter", "Grain", "Output", "Order")  # behind 'Rows', or 'Tables' in the shortest plans
+_LABELS = ("Join", "Filter", "Grain", "Output", "Groups", "Order")  # behind 'Rows', or 'Tables' in the shortest plans
 _FENCE = "```"
 
 
@@ -43,13 +43,20 @@ def outline(query: Query, catalogue: Catalogue) -> dict[str, str]:
     lines: dict[str, str] = {}
     read = [*base.joins, *(query.joins if query is not base else ())]
     joins = [_joined(join.source.table, join.on, join.kind, ctes, base) for join in read]
-    joins += [f"rows {_with(test.negated)} a match in {test.query.source.table} on {_on(test.on)}" for test in base.exists]
+    joins += [
+        f"rows {'without' if test.negated else 'with'} a match in {test.query.source.table} on {_on(test.on)}{_only(test.query, test.on)}"
+        for test in base.exists
+    ]
     if joins:
         lines["Join"] = "; ".join(joins)
     if base.filters:
         lines["Filter"] = ", ".join(f"{_name(f.column, base)} {f.operator} {f.value}" for f in base.filters)
     lines["Grain"] = _grain(query, base, catalogue)
     lines["Output"] = ", ".join(_output(_traced(output, ctes), base) for output in query.outputs)
+    if query.having:
+        having = query.having[0]
+        said = _output(Output(having.column, having.function), base)
+        lines["Groups"] = f"only with {said} {having.operator} {having.value}"
     order = _order(query, base)
     return lines | ({"Order": order} if order else {})
 
@@ -74,11 +81,14 @@ def _joined(table: str, on: Sequence[tuple[ColumnRef, ColumnRef]], kind: str, ct
     inner = ctes[table]
     measure = inner.outputs[-1]
     made = f"{_SAID[measure.function or '']} {measure.column.column}" if measure.column and measure.function in _SAID else "row count"
-    return f"{inner.source.table} on {_on(on)}, {made} first so that no row of {base.source.table} repeats"
+    return f"{inner.source.table} on {_on(on)}{_only(inner, on)}, {made} first so that no row of {base.source.table} repeats"
 
 
-def _with(negated: bool) -> str:
-    return "without" if negated else "with"
+def _only(query: Query, on: Sequence[tuple[ColumnRef, ColumnRef]]) -> str:
+    """The conditions on the rows of a test, or of lines added up first, but for those on what ties them to their row."""
+    tied = {ref.column for pair in on for ref in pair}
+    said = [f"{f.column.column} {f.operator} {f.value}" for f in query.filters if f.column.column not in tied]
+    return f" with {', '.join(said)}" if said else ""
 
 
 def _on(pairs: Sequence[tuple[ColumnRef, ColumnRef]]) -> str:
@@ -131,7 +141,7 @@ def _output(output: Output, base: Query) -> str:
 
 
 def _order(query: Query, base: Query) -> str:
-    said = [f"groups above {having.value} only" for having in query.having]
+    said: list[str] = []
     windowed = [output.window.order_by for part in (base, query) for output in part.outputs if output.window]
     order_by = windowed[0] if windowed else query.order_by
     if order_by:
