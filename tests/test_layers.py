@@ -36,7 +36,7 @@ CONFINED = {
     "transformers": ("vgpt2/tokenizer.py", "vgpt2/chat_template.py"),
     "bitsandbytes": (),
     "gguf": ("vgpt2/gguf_import.py", "vgpt2/gguf_export.py"),
-    "sqlglot": ("eval/execution/translate.py",),
+    "sqlglot": ("eval/execution/translate.py", "eval/execution/ordering.py"),
     "matplotlib": ("vgpt2/plot.py",),
     "tensorboard": ("vgpt2/metrics.py",),
 }

@@ -9,9 +9,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from eval.execution.kinds import DATE_TYPES, TEXT_TYPES, Columns, Kinds
+from eval.execution.ordering import order_of, sort_keys
 from eval.execution.values import FORM, NOW, Kind, as_date, variable_value
 
-Columns = Mapping[str, Mapping[str, Kind]]  # kinds of columns by table
 MAX_DEPTH = 150
 
 _REFUSED = {
@@ -27,14 +28,6 @@ _REFUSED = {
     "Command": "a statement that is no query",
 }
 _WRAPPERS = frozenset({"TimeStrToTime", "TsOrDsToDate", "TsOrDsToTimestamp", "TsOrDsToDatetime"})
-_DATE_CALLS = frozenset({"ts_date", "ts_datetime", "ts_dateadd", "ts_eomonth", "ts_fromparts", "ts_trunc"})
-_TEXT_CALLS = frozenset({"ts_text", "ts_datetext", "ts_format", "ts_left", "ts_right", "stuff", "concat", "concat_ws", "space", "repeat"})
-_TEXT_NODES = frozenset(
-    {"DPipe", "Concat", "Substring", "Upper", "Lower", "Trim", "Replace", "TimeToStr", "NumberToStr", "Repeat", "Space"}
-)
-_FIRST_OF = frozenset({"Coalesce", "Max", "Min", "Paren", "Alias", "Lag", "Lead", "FirstValue", "LastValue", "Nullif", "Window", "Neg"})
-_DATE_TYPES = frozenset({"DATETIME", "DATETIME2", "SMALLDATETIME", "TIMESTAMP", "TIMESTAMPTZ", "TIMESTAMPNTZ"})
-_TEXT_TYPES = frozenset({"CHAR", "NCHAR", "VARCHAR", "NVARCHAR", "TEXT", "NAME", "UUID"})
 _INTEGER_TYPES = frozenset({"BIT", "BOOLEAN", "TINYINT", "UTINYINT", "SMALLINT", "INT", "BIGINT"})
 _COMPARISONS = {"EQ": "=", "NEQ": "<>", "GT": ">", "GTE": ">=", "LT": "<", "LTE": "<="}
 # words that SQLite keeps for itself and T-SQL does not
@@ -67,8 +60,8 @@ def translate(sql: str, columns: Columns) -> Translated:
             raise Untranslatable("holds no statement")
         *before, query = statements
         tree = _Rewriter(columns, _assigned(before)).rewrite(query)
-        keys, extra = _sort_keys(tree)
-        return Translated(tree.sql("sqlite", unsupported_level=ErrorLevel.RAISE), _order(tree) is not None, keys, extra)
+        keys, extra = sort_keys(tree)
+        return Translated(tree.sql("sqlite", unsupported_level=ErrorLevel.RAISE), order_of(tree) is not None, keys, extra)
     except SqlglotError as error:
         raise Untranslatable(" ".join(str(error).split())[:80]) from None
     except RecursionError:
@@ -99,8 +92,7 @@ class _Rewriter:
         from sqlglot import exp
 
         self._exp: Any = exp
-        self._columns, self._variables = columns, variables
-        self._labels: dict[str, Kind | None] = {}
+        self._kinds, self._variables = Kinds(columns), variables
 
     def rewrite(self, tree: Any) -> Any:
         if not isinstance(tree, self._exp.Query):
@@ -108,6 +100,9 @@ class _Rewriter:
         nodes = list(tree.bfs())
         for node in nodes:
             self._refuse(node)
+        for node in reversed(nodes):
+            if type(node).__name__ == "Alias":
+                self._kinds.note(node.alias, node.this)
         for node in reversed(nodes):
             for part in ("hints", "options", "hint"):
                 if node.args.get(part):
@@ -118,8 +113,6 @@ class _Rewriter:
                     tree = new
                 else:
                     node.replace(new)
-            if type(new).__name__ == "Alias":
-                self._labels[new.alias] = self._kind(new.this)
         return tree
 
     def _refuse(self, node: Any) -> None:
@@ -159,37 +152,10 @@ class _Rewriter:
             return self.text(argument)
         return self._exp.Literal.number(argument) if isinstance(argument, int) else argument
 
-    def _kind(self, node: Any) -> Kind | None:
-        name = type(node).__name__
-        if name == "Column":
-            return self._kind_of_column(node)
-        if name in ("Literal", "National"):
-            return "text" if name == "National" or node.is_string else "number"
-        if name == "Anonymous":
-            function = node.name.lower()
-            return "date" if function in _DATE_CALLS else "text" if function in _TEXT_CALLS else "number"
-        if name in _TEXT_NODES:
-            return "text"
-        if name == "Subquery" and node.this is not None and getattr(node.this, "selects", None):
-            return self._kind(node.this.selects[0])
-        if name == "Case":
-            return next((kind for branch in node.args.get("ifs", ()) if (kind := self._kind(branch.args["true"]))), None)
-        if name == "If":
-            return self._kind(node.args["true"])
-        return self._kind(node.this) if name in _FIRST_OF and node.this is not None else "number"
-
-    def _kind_of_column(self, node: Any) -> Kind | None:
-        if node.table in self._columns and node.name in self._columns[node.table]:
-            return self._columns[node.table][node.name]
-        kinds = {kinds[node.name] for kinds in self._columns.values() if node.name in kinds}
-        if node.name in self._labels and (not kinds or node.table not in ("", *self._columns)):
-            return self._labels[node.name]
-        return kinds.pop() if len(kinds) == 1 else None
-
     def _with_dates(self, node: Any) -> Any:
         """Date literals beside a date in the judge's one form."""
         operands = list(node.iter_expressions())
-        if any(self._kind(operand) == "date" for operand in operands):
+        if any(self._kinds.of(operand) == "date" for operand in operands):
             for operand in operands:
                 if type(operand).__name__ in ("Literal", "National") and (date := as_date(operand.name)):
                     operand.replace(self.text(date))
@@ -205,7 +171,7 @@ class _Rewriter:
         if type(parent).__name__ == "Between":
             operator = ">=" if node is parent.args["low"] else "<="
         others = [other for other in parent.iter_expressions() if other is not node] if parent is not None else []
-        kinds: list[Kind] = [kind for other in others if (kind := self._kind(other))]
+        kinds: list[Kind] = [kind for other in others if (kind := self._kinds.of(other))]
         if others and parent.args.get("expression") is not node and operator in ("<", "<=", ">", ">="):
             operator = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}[operator]
         value = variable_value(kinds[0] if kinds else "number", operator)
@@ -217,11 +183,11 @@ class _Rewriter:
         size = [int(part.name) for part in to.expressions if part.name.isdigit()]
         if name == "DATE":
             return self.call("ts_date", value)
-        if name in _DATE_TYPES:
+        if name in DATE_TYPES:
             return self.call("ts_datetime", value)
-        if name in _TEXT_TYPES:
+        if name in TEXT_TYPES:
             length = size[0] if size else 0
-            is_date = self._kind(value) == "date"
+            is_date = self._kinds.of(value) == "date"
             return self.call("ts_datetext", value, style or 0, length) if is_date else self.call("ts_text", value, length)
         if name in _INTEGER_TYPES:
             return exp.Cast(this=value, to=exp.DataType.build("BIGINT"))
@@ -232,7 +198,7 @@ class _Rewriter:
 
     def add(self, node: Any) -> Any:
         """`+` joins texts and adds days to dates."""
-        left, right = self._kind(node.this), self._kind(node.expression)
+        left, right = self._kinds.of(node.this), self._kinds.of(node.expression)
         is_sum = type(node).__name__ == "Add"
         if left == "date" and right not in ("date", "text"):
             days = node.expression if is_sum else self._exp.Neg(this=self._exp.paren(node.expression))
@@ -277,39 +243,6 @@ def _string_agg(r: _Rewriter, node: Any) -> Any:
 
 def _now(r: _Rewriter, node: Any) -> Any:
     return r.call("ts_datetime", NOW.strftime(FORM))
-
-
-def _sort_keys(tree: Any) -> tuple[tuple[int, ...], int]:
-    """Which output columns sort the rows; expressions that are no output are appended, as many as the second number says."""
-    order = _order(tree)
-    if order is None:
-        return (), 0
-    from sqlglot import exp
-
-    outputs = list(tree.selects)
-    names = [output.alias_or_name for output in outputs]
-    texts = [output.unalias().sql() for output in outputs]
-    keys, added = [], 0
-    may_add = isinstance(tree, exp.Select) and not tree.args.get("distinct") and not any(output.is_star for output in outputs)
-    for ordered in order.expressions:
-        key = ordered.this
-        if key.is_int and 1 <= int(key.name) <= len(outputs):
-            keys.append(int(key.name) - 1)
-        elif isinstance(key, exp.Column) and not key.table and key.name in names:
-            keys.append(names.index(key.name))
-        elif key.sql() in texts:
-            keys.append(texts.index(key.sql()))
-        elif may_add:
-            tree.append("expressions", exp.alias_(key.copy(), f"sort key {added}", quoted=True))
-            keys.append(len(outputs) + added)
-            added += 1
-        else:
-            return (), added
-    return tuple(keys), added
-
-
-def _order(tree: Any) -> Any:
-    return tree.args.get("order")
 
 
 _RULES: dict[str, Callable[[_Rewriter, Any], Any]] = {

@@ -87,6 +87,13 @@ def test_an_expression_has_the_value_that_sql_server_gives(connection, expressio
         ("DECLARE @N int; SET @N = 4; SELECT @N AS n", [(4,)]),
         ("SELECT T.[s] AS 'A label', dbo.T.n FROM dbo.T ORDER BY 'A label'", None),
         ("SELECT Label = T.n FROM T", [(7,)]),
+        # a label of dates, compared deep inside a condition
+        (
+            "SELECT X.n FROM (SELECT T.n, MAX(T.d) AS Last, 1 AS a FROM T GROUP BY T.n) X WHERE X.n = 7 AND X.a = 1 AND (X.n > 1 AND "
+            "(X.a > 0 AND X.Last >= '20240131'))",
+            [(7,)],
+        ),
+        ("WITH X AS (SELECT EOMONTH(T.d) AS E FROM T) SELECT 1 FROM X WHERE (1 = 1 AND (2 = 2 AND (3 = 3 AND X.E = '1/31/2024')))", [(1,)]),
         ("SELECT STRING_AGG(T.s, ', ') FROM T", [("Abc def",)]),
         ("SELECT SUM(T.n) OVER (PARTITION BY T.s ORDER BY T.d ROWS UNBOUNDED PRECEDING) FROM T", [(7,)]),
         ("SELECT T.n FROM T ORDER BY T.n OFFSET 0 ROWS FETCH NEXT 1 ROWS ONLY", [(7,)]),
