@@ -1,4 +1,4 @@
-"""RMS normalisation over the last axis: the formula, its gradients in plain PyTorch, and the operation that chooses."""
+"""RMS normalisation over the last axis, alone or of a sum: the formula, its gradients in plain PyTorch, the operations that choose."""
 
 from __future__ import annotations
 
@@ -21,9 +21,13 @@ def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
     return y
 
 
-class RMSNorm(torch.autograd.Function):
-    """The same saved tensors, x and weight, whoever computes."""
+def add_rms_norm(x: Tensor, update: Tensor, weight: Tensor, eps: float) -> tuple[Tensor, Tensor]:
+    """x + update, the residual stream, and its norm: two times (..., D) in the dtype of the sum. Keeps the sum for the backward pass."""
+    total, y = AddRMSNorm.apply(x, update, weight, eps)
+    return total, y
 
+
+class RMSNorm(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, eps: float) -> Tensor:
         ctx.save_for_backward(x, weight)
@@ -31,7 +35,7 @@ class RMSNorm(torch.autograd.Function):
         if uses_triton(x):
             from kernels.rms_norm_triton import rms_norm_triton
 
-            return rms_norm_triton(x, weight, eps)
+            return rms_norm_triton(x, weight, eps)[1]
         return rms_norm_reference(x, weight, eps)
 
     @staticmethod
@@ -43,6 +47,35 @@ class RMSNorm(torch.autograd.Function):
 
             return *rms_norm_gradients_triton(grad, x, weight, ctx.eps, trains_weight=ctx.needs_input_grad[1]), None
         return *rms_norm_gradients(grad, x, weight, ctx.eps, trains_weight=ctx.needs_input_grad[1]), None
+
+
+class AddRMSNorm(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, update: Tensor, weight: Tensor, eps: float) -> tuple[Tensor, Tensor]:
+        if uses_triton(x):
+            from kernels.rms_norm_triton import rms_norm_triton
+
+            total, y = rms_norm_triton(x, weight, eps, update)
+        else:
+            total = x + update
+            y = rms_norm_reference(total, weight, eps)
+        ctx.save_for_backward(total, weight)
+        ctx.eps, ctx.dtypes = eps, (x.dtype, update.dtype)
+        return total, y
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad_total: Tensor, grad: Tensor) -> tuple[Tensor, Tensor, Tensor | None, None]:
+        total, weight = ctx.saved_tensors
+        trains_weight = ctx.needs_input_grad[2]
+        if uses_triton(total):
+            from kernels.rms_norm_triton import rms_norm_gradients_triton
+
+            both, grad_weight = rms_norm_gradients_triton(grad, total, weight, ctx.eps, grad_total=grad_total, trains_weight=trains_weight)
+        else:
+            both, grad_weight = rms_norm_gradients(grad, total, weight, ctx.eps, trains_weight=trains_weight)
+            both = both + grad_total
+        return both.to(ctx.dtypes[0]), both.to(ctx.dtypes[1]), grad_weight, None
 
 
 def rms_norm_reference(x: Tensor, weight: Tensor, eps: float) -> Tensor:

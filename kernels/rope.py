@@ -41,12 +41,9 @@ class Rope(torch.autograd.Function):
     def forward(ctx: Any, q: Tensor, k: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor]:
         ctx.save_for_backward(cos, sin)
         if uses_triton(q):
-            from kernels.rope_triton import rotate_in_place
+            from kernels.rope_triton import rope_triton
 
-            # Aliases, because autograd would have to copy a view that it knows to be overwritten; no one keeps q and k as they were.
-            q, k = q.detach(), k.detach()
-            rotate_in_place(q, k, cos, sin)
-            return q, k
+            return rope_triton(q, k, cos, sin)
         return rope_reference(q, cos, sin), rope_reference(k, cos, sin)
 
     @staticmethod
@@ -54,12 +51,9 @@ class Rope(torch.autograd.Function):
     def backward(ctx: Any, grad_q: Tensor, grad_k: Tensor) -> tuple[Tensor, Tensor, None, None]:
         cos, sin = ctx.saved_tensors
         if uses_triton(grad_q):
-            from kernels.rope_triton import rotate_in_place
+            from kernels.rope_triton import rope_gradients_triton
 
-            # copies: a gradient may have other readers
-            grad_q, grad_k = grad_q.clone(memory_format=torch.contiguous_format), grad_k.clone(memory_format=torch.contiguous_format)
-            rotate_in_place(grad_q, grad_k, cos, -sin)
-            return grad_q, grad_k, None, None
+            return *rope_gradients_triton(grad_q, grad_k, cos, sin), None, None
         return rope_reference(grad_q, cos, -sin), rope_reference(grad_k, cos, -sin), None, None
 
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from kernels.linear_logps import linear_logits, linear_logps
-from kernels.rms_norm import rms_norm
+from kernels.rms_norm import add_rms_norm, rms_norm
 from kernels.rope import rope, rope_tables
 from kernels.swiglu import swiglu
 from vgpt2.attention import Attend, packed_attention
@@ -87,8 +87,9 @@ class DecoderLayer(nn.Module):
         self.post_attention_layernorm = RMSNorm(cfg.hidden_size, cfg.rms_norm_eps)
 
     def forward(self, x: Tensor, tables: tuple[Tensor, Tensor], attend: Attend) -> Tensor:
-        x = x + self.self_attn(derive(self.input_layernorm, x), tables, attend)
-        return x + self.mlp(derive(self.post_attention_layernorm, x))
+        update = self.self_attn(derive(self.input_layernorm, x), tables, attend)
+        x, normed = self.post_attention_layernorm.of_sum(x, update)
+        return x + self.mlp(Derived(normed, self.post_attention_layernorm, (x,)))
 
 
 class Attention(nn.Module):
@@ -134,3 +135,7 @@ class RMSNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return rms_norm(x, self.weight, self.eps)
+
+    def of_sum(self, x: Tensor, update: Tensor) -> tuple[Tensor, Tensor]:
+        """x + update and its norm."""
+        return add_rms_norm(x, update, self.weight, self.eps)

@@ -1,0 +1,93 @@
+"""Runs every public kernel in Triton's interpreter and prints, one JSON object a case, its errors against the same formula in fp64."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from triton.runtime.interpreter import GridExecutor
+
+from kernels.rms_norm import add_rms_norm, rms_norm
+from kernels.rope import rope
+from kernels.swiglu import swiglu
+
+WIDTH = 123
+
+
+class Launches:
+    """How many kernels were run so far."""
+
+    count = 0
+
+
+def count_launches() -> None:
+    run = GridExecutor.__call__
+
+    def counted(self: GridExecutor, *arguments: object, **options: object) -> None:
+        Launches.count += 1
+        run(self, *arguments, **options)
+
+    GridExecutor.__call__ = counted
+
+
+def compare(kernel: str, operation: Callable[..., Tensor | tuple[Tensor, ...]], inputs: list[Tensor], tokens: int) -> None:
+    """Launches, and errors of values and gradients relative to the largest number of the exact tensor (absolute where that is 0)."""
+    before = Launches.count
+    ours = results(operation, inputs)
+    launches = Launches.count - before
+    exact = results(operation, [tensor.double() for tensor in inputs])
+    assert Launches.count == before + launches, "fp64 is for the reference"
+    print(
+        json.dumps(
+            {
+                "kernel": kernel,
+                "dtype": str(inputs[0].dtype).removeprefix("torch."),
+                "tokens": tokens,
+                "launches": launches,
+                "tensors": len(exact),
+                "dtypes": sorted({str(tensor.dtype).removeprefix("torch.") for tensor in ours}),
+                "errors": {str(index): error(one, other) for index, (one, other) in enumerate(zip(ours, exact))},
+            }
+        )
+    )
+
+
+def results(operation: Callable[..., Tensor | tuple[Tensor, ...]], inputs: list[Tensor]) -> list[Tensor]:
+    """Outputs, then the gradients of their sum with another factor for each element."""
+    leaves = [tensor.clone().requires_grad_() for tensor in inputs]
+    outputs = operation(*leaves)
+    outputs = outputs if isinstance(outputs, tuple) else (outputs,)
+    upstream = [torch.arange(1, 1 + y.numel()).sin().view(y.shape).to(inputs[0].dtype).to(y.dtype) for y in outputs]
+    return [*outputs, *torch.autograd.grad(outputs, leaves, upstream)]
+
+
+def error(ours: Tensor, exact: Tensor) -> float:
+    assert ours.shape == exact.shape
+    if not exact.numel():
+        return 0.0
+    scale = exact.abs().max().item() or 1.0
+    return ((ours.double() - exact).abs().max() / scale).nan_to_num(nan=1e9).item()
+
+
+def elementwise(dtype: torch.dtype, T: int) -> None:
+    x, update = torch.randn(2, T, WIDTH).to(dtype)
+    weight = torch.randn(WIDTH).to(dtype)
+    compare("rms_norm", lambda x, weight: rms_norm(x, weight, 1e-6), [x, weight], T)
+    compare("add_rms_norm", lambda x, update, weight: add_rms_norm(x, update, weight, 1e-6), [x, update, weight], T)
+    compare("swiglu", swiglu, [x, update], T)
+    heads = torch.randn(T, 301, 6).to(dtype)  # 1,505 short rows: several programs, a ragged last one
+    compare("rms_norm, many rows", lambda x, weight: rms_norm(x, weight, 1e-6), [heads, weight[:6]], T)
+    cos, sin = torch.randn(2, T, 1, 3)
+    q, k = torch.randn(T, 7, 6).to(dtype), torch.randn(T, 2, 6).to(dtype)
+    # clones: the kernel writes into the memory of what it is given
+    compare("rope", lambda q, k: rope(q.clone(), k.clone(), cos, sin), [q, k], T)
+
+
+if __name__ == "__main__":
+    torch.manual_seed(0)
+    count_launches()
+    for dtype in (torch.float32, torch.bfloat16, torch.float16):
+        for T in (5, 1, 0):
+            elementwise(dtype, T)
