@@ -1,21 +1,39 @@
-"""Bars of long work: on a terminal a moving one, elsewhere a line a minute."""
+"""How far long work is: a bar on a terminal, a line a minute elsewhere."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager
-from typing import Any, TypeVar
+import time
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
-T = TypeVar("T")
+PAUSE_S = 60.0
+
+
+class Lines:
+    """A line a minute on stderr, without carriage returns."""
+
+    def __init__(self, what: str, total: int) -> None:
+        self.what, self.total, self.done = what, total, 0
+        self._start_s = self._last_s = time.monotonic()
+
+    def update(self, n: int) -> None:
+        self.done += n
+        now_s = time.monotonic()
+        if now_s - self._last_s >= PAUSE_S:
+            self._last_s = now_s
+            of = f" of {self.total:,}" if self.total else ""
+            print(f"{self.what}: {self.done:,}{of} rows after {now_s - self._start_s:.0f} s", file=sys.stderr, flush=True)
 
 
 def bar(what: str, total: int) -> AbstractContextManager[Any]:
-    """A bar for `total` rows of some work, unknown where 0."""
+    """Counts up to `total` rows of some work, unknown where 0."""
+    if not sys.stderr.isatty():
+        return nullcontext(Lines(what, total))
     from tqdm import tqdm
 
-    pause_s = 0.2 if sys.stderr.isatty() else 60.0
-    return tqdm(total=total or None, desc=what, unit="row", leave=False, mininterval=pause_s, maxinterval=60.0, delay=pause_s)
+    return tqdm(total=total or None, desc=what, unit="row", leave=False, dynamic_ncols=True)
 
 
 def each(what: str) -> Callable[[Iterable[int]], Iterable[int]]:
@@ -23,11 +41,3 @@ def each(what: str) -> Callable[[Iterable[int]], Iterable[int]]:
     from tqdm import tqdm
 
     return lambda rows: tqdm(rows, desc=what, unit="row", leave=False, disable=None)
-
-
-def items(what: str) -> Callable[[Sequence[T]], Iterable[T]]:
-    """A bar while things of a known number are walked through: on a terminal a moving one, elsewhere a line a minute."""
-    from tqdm import tqdm
-
-    pause_s = 0.2 if sys.stderr.isatty() else 60.0
-    return lambda found: tqdm(found, desc=what, unit=" answers", leave=False, mininterval=pause_s, maxinterval=60.0, delay=pause_s)
