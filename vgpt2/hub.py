@@ -1,4 +1,4 @@
-"""Models by their hub name, such as Qwen/Qwen2.5-7B-Instruct: found in the local cache of the hub's own tools, never fetched."""
+"""Models by hub name, as Qwen/Qwen2.5-7B-Instruct: found in the local cache of the hub's tools, never fetched."""
 
 import os
 import re
