@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import Any, TypeVar
 
 PAUSE_S = 60.0
+
+T = TypeVar("T")
 
 
 class Lines:
@@ -41,3 +43,15 @@ def each(what: str) -> Callable[[Iterable[int]], Iterable[int]]:
     from tqdm import tqdm
 
     return lambda rows: tqdm(rows, desc=what, unit="row", leave=False, disable=None)
+
+
+def items(what: str) -> Callable[[Sequence[T]], Iterable[T]]:
+    """Counts things of a known number as they are walked through."""
+
+    def walked(found: Sequence[T]) -> Iterator[T]:
+        with bar(what, len(found)) as shown:
+            for thing in found:
+                yield thing
+                shown.update(1)
+
+    return walked
