@@ -29,6 +29,8 @@ class ModelSource(Part):
     """folder of the base model: config.json, safetensors, tokenizer"""
     dtype: Literal["auto", "bfloat16", "float32"] = "auto"
     """precision of the matmuls and of frozen weights; auto: bfloat16 where the device has it"""
+    quantization: Literal["nf4"] | None = None
+    """nf4: frozen matrices in 4 bits (QLoRA), quantised while loading; embeddings, head and norms stay in `dtype`; null: none"""
     gradient_checkpointing: bool = False
     """recompute each layer in the backward: far less memory, about a third more time"""
 
@@ -40,10 +42,6 @@ class DataConfig(Part):
     """share of the training rows held out (no prompt on both sides), or a file; 0: none"""
     registry: str = "data/registry.json"
     """named data sets"""
-    weights: dict[str, Positive] = {}
-    """how often a set's rows count, by its name in train: {docs: 0.5} takes every other one; else the registry's"""
-    caps: dict[str, Count] = {}
-    """rows of a set at most, by its name in train; else the registry's"""
     weights: dict[str, Positive] = {}
     """how often a set's rows count, by its name in train: {docs: 0.5} takes every other one; else the registry's"""
     caps: dict[str, Count] = {}
@@ -85,6 +83,10 @@ class BatchConfig(Part):
 
 
 class OptimConfig(Part):
+    kind: Literal["adamw", "adamw8bit"] = "adamw"
+    """adamw8bit: moments in 8 bits, a scale for every 256 values (bitsandbytes); tensors under 4096 values keep theirs in fp32"""
+    in_backward: bool = False
+    """full fine-tune: each weight steps as soon as its gradient is there, bf16 weights round stochastically; one micro-batch a step"""
     lr: Positive = 2e-4
     """peak learning rate"""
     schedule: Literal["cosine", "linear", "constant", "wsd"] = "cosine"
@@ -104,7 +106,9 @@ class OptimConfig(Part):
     weight_decay: NonNegative = 0.0
     """decoupled; matrices only"""
     max_grad_norm: Positive | None = 1.0
-    """global norm above which the step's gradient is scaled down; null: never"""
+    """norm above which the step's gradient is scaled down; null: never"""
+    clip: Literal["global", "tensor"] = "global"
+    """whose norm max_grad_norm bounds: the whole gradient's, or each tensor's own"""
 
 
 class CheckpointConfig(Part):
@@ -203,6 +207,12 @@ class TrainConfig(Part):
     def _keys_fit_together(self) -> "TrainConfig":
         if self.stage != "sft" and self.lora and self.lora.dropout:
             raise ValueError(f"lora.dropout is {self.lora.dropout}; stage {self.stage} compares two log-probabilities and needs 0")
+        if self.model.quantization and not self.lora:
+            raise ValueError(f"model.quantization is {self.model.quantization}; such weights are frozen, so give lora, or quantization null")
+        if self.optim.in_backward and self.lora:
+            raise ValueError("optim.in_backward is true; adapters' gradients are small, so set it false, or lora null for a full fine-tune")
+        if self.optim.in_backward and self.optim.clip == "global" and self.optim.max_grad_norm is not None:
+            raise ValueError("optim.in_backward is true; the whole gradient never exists, so set optim.clip tensor, or max_grad_norm null")
         if self.dpo.label_smoothing and self.dpo.loss != "sigmoid":
             raise ValueError(f"dpo.label_smoothing is {self.dpo.label_smoothing}; loss {self.dpo.loss} has none, so set 0 or loss sigmoid")
         if (self.dpo.simpo_gamma is None) == (self.dpo.loss == "simpo"):
