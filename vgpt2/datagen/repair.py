@@ -17,7 +17,7 @@ from vgpt2.sql.schema import Object
 
 COMPANY_WORDS = frozenset(("co", "company"))
 _ROUNDS = 3  # a table in its right case may show a column in the wrong one
-_QUALIFIER = re.compile(r"([\w#@$]{1,128})\]?\s{0,20}\.\s{0,20}$")
+_QUALIFIER = re.compile(r"(?<![\w#@$])([\w#@$]{1,128})\]?\s{0,20}\.\s{0,20}$")
 
 
 @dataclass(frozen=True, slots=True)

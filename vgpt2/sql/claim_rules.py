@@ -108,7 +108,10 @@ _OFFERS = (
 
 _DENIALS = (
     _rule("not_exists", r"\bthere (?:is|are)(?: not|n't) {ADV}(?:an? |any )?{SUCH}(?:{NOUNS} )?(?:{NAMED} )?{LIST}{PLACE_AFTER}"),
-    _rule("not_exists", r"(?:(?P<of>{N})(?: {NOUN})? {HAVE} )?\bno {SUCH}(?:{NOUNS} ?|thing )?(?:as )?:? ?(?:{NAMED} )?{LIST}{PLACE_AFTER}"),
+    _rule(
+        "not_exists",
+        r"(?:(?P<of>{N})(?: {NOUN})? {HAVE} )?\bno {SUCH}(?:{NOUNS} ?|thing )?(?:as )?:? ?(?:{NAMED} )?{LIST}{PLACE_AFTER}",
+    ),
     _rule(
         "not_exists",
         r"\b(?:neither|none of|not one of) {LIST} {ADV}(?:do |does )?(?:exists?|is|are|can be|could"

@@ -157,7 +157,7 @@ def draw_term(stock: Stock, world: World, real: bool, rng: Random) -> Drawn | No
     places = [str(meaning) for meaning in term.means]
     objects = tuple(dict.fromkeys(meaning.object for meaning in term.means))
     condition = term.filter or term.expression
-    if condition and re.search(r"[A-Z]{2}", re.sub(r"\w+\.\w+|'[^']*'", "", condition)):
+    if condition and re.search(r"[A-Z]{2}", re.sub(r"\b\w+\.\w+|'[^']*'", "", condition)):
         condition = None  # SQL words that prose would not bear
 
     def answer(words: Random) -> str:

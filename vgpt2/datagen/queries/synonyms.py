@@ -38,7 +38,7 @@ _ATTRIBUTE = re.compile(r"\w+(?: \w+)? (?:number|date|amount|name|code|type|addr
 _LONGEST_TERM = 4  # words
 _MOST_TERMS = 4  # of a prompt
 _CONDITION = re.compile(
-    r"(?P<table>\w+)\.\[?(?P<column>[\w#]+)\]? (?P<operator>=|<>|>=|<=|>|<|IS NOT|IS) (?P<value>'[^']*'|-?\d+(?:\.\d+)?|NULL)"
+    r"\b(?P<table>\w+)\.\[?(?P<column>[\w#]+)\]? (?P<operator>=|<>|>=|<=|>|<|IS NOT|IS) (?P<value>'[^']*'|-?\d+(?:\.\d+)?|NULL)"
 )
 
 

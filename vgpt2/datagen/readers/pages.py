@@ -11,7 +11,7 @@ from vgpt2.dropped import Dropped
 
 _HEADING = re.compile(r"^#\s+\W*([A-Za-z_][\w#$]*)", re.MULTILINE)
 _CODE = re.compile(r"`([^`\n]+)`")
-_CELL = re.compile(r"^\s*\|\s*`?([A-Za-z_][\w#$.]*)`?\s*\|", re.MULTILINE)
+_CELL = re.compile(r"^[ \t]*\|[ \t]*`?([A-Za-z_][\w#$.]*)`?[ \t]*\|", re.MULTILINE)
 _WORD = re.compile(r"[A-Za-z_][\w#$]*")
 
 

@@ -13,7 +13,7 @@ from vgpt2.sql.binding import TooMuchWork, bind
 from vgpt2.sql.checker import check
 from vgpt2.sql.parser import parse
 
-_COMMENT = re.compile(r"('(?:[^']|'')*'|\[[^\]]*\]|\"[^\"]*\")|--[^\n]*|/\*.*?\*/", re.DOTALL)
+_COMMENT = re.compile(r"('(?:[^']|'')*'|\[[^\]]{0,128}\]|\"[^\"]*\")|--[^\n]*|/\*.*?\*/", re.DOTALL)
 
 
 def read(path: Path, names: Names, source: str) -> Reading:
