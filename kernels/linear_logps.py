@@ -9,6 +9,8 @@ attention walks its keys, so memory is one tile of logits and each weight is bro
 
 is accumulated in the same walk where it will be wanted: it does not depend on what comes from above but for one
 factor a token, so the backward pass multiplies once and computes no logits. Only a trainable W is walked again.
+
+The matmuls are the library's; what stands between them, passes over a tile of logits, is one launch where Triton runs.
 """
 
 from __future__ import annotations
@@ -18,6 +20,8 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+
+from kernels.dispatch import uses_triton
 
 IGNORE = -100
 CHUNK = 1024  # scored positions at once
@@ -88,15 +92,9 @@ def _walk(x: Tensor, weight: Tensor, y: Tensor, chunk: int, wants_grad: bool) ->
         tile = _operand(weight[entries], x)  # (V', D)
         for rows in _slices(len(x), chunk):
             z = _matmul(x[rows], tile.t())  # (S', V')
-            column, is_inside = _columns(y[rows], entries)
-            picked[rows] += z.gather(1, column)[:, 0].where(is_inside, 0.0)
-            higher = torch.maximum(peak[rows], z.amax(1))
-            shrink = (peak[rows] - higher).exp_()
-            weights = z.sub_(higher[:, None]).exp_()
-            peak[rows] = higher
-            total[rows] = total[rows] * shrink + weights.sum(1)
+            weights, shrink = take_in(z, y[rows] - entries.start, picked[rows], peak[rows], total[rows], tile.dtype)
             if expected_row is not None:
-                expected_row[rows] = expected_row[rows] * shrink[:, None] + _matmul(weights.to(tile.dtype), tile)
+                expected_row[rows] = expected_row[rows] * shrink[:, None] + _matmul(weights, tile)
     if expected_row is not None:
         expected_row /= total[:, None]
     # Subtracted in this order, a logit of 1,000 costs no digit of a small score, and no score is positive.
@@ -115,12 +113,47 @@ def _grad_weight(x: Tensor, y: Tensor, weight: Tensor, peak: Tensor, share: Tens
         grad_tile = torch.zeros(tile.shape, dtype=peak.dtype, device=tile.device)
         for rows in _slices(len(x), chunk):
             z = _matmul(x[rows], tile.t())
-            grad_z = z.sub_(peak[rows, None]).exp_().mul_(-share[rows, None])
-            column, is_inside = _columns(y[rows], entries)
-            grad_z.scatter_(1, column, grad_z.gather(1, column) + grad[rows, None].where(is_inside[:, None], 0.0))
-            grad_tile += _matmul(grad_z.t().to(x.dtype), x[rows])
+            grad_z = logits_gradient(z, y[rows] - entries.start, peak[rows], share[rows], grad[rows], x.dtype)
+            grad_tile += _matmul(grad_z.t(), x[rows])
         grad_weight[entries] = grad_tile
     return grad_weight
+
+
+def take_in(z: Tensor, column: Tensor, picked: Tensor, peak: Tensor, total: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Adds a tile of logits z (S', V') to the running picked, peak and total (S',), in place; z is overwritten.
+
+    column (S',): of each label in this tile, outside 0..V'-1 where the label lies in another. Returns exp(z - peak) (S', V') in `dtype`
+    and what sums over earlier tiles shrink by, exp(old peak - peak) (S',).
+    """
+    if uses_triton(z):
+        from kernels.linear_logps_triton import take_in_triton
+
+        return take_in_triton(z, column, picked, peak, total, dtype)
+    column, is_inside = _inside(column, z.shape[1])
+    picked += z.gather(1, column)[:, 0].where(is_inside, 0.0)
+    higher = torch.maximum(peak, z.amax(1))
+    shrink = (peak - higher).exp_()
+    weights = z.sub_(higher[:, None]).exp_()
+    peak.copy_(higher)
+    total.mul_(shrink).add_(weights.sum(1))
+    return weights.to(dtype), shrink
+
+
+def logits_gradient(z: Tensor, column: Tensor, peak: Tensor, share: Tensor, grad: Tensor, dtype: torch.dtype) -> Tensor:
+    """grad (onehot(label) - softmax(z)) of a tile of logits z (S', V'), in `dtype`; z is overwritten, column as in `take_in`."""
+    if uses_triton(z):
+        from kernels.linear_logps_triton import logits_gradient_triton
+
+        return logits_gradient_triton(z, column, peak, share, grad, dtype)
+    column, is_inside = _inside(column, z.shape[1])
+    grad_z = z.sub_(peak[:, None]).exp_().mul_(-share[:, None])
+    return grad_z.scatter_add_(1, column, grad[:, None].where(is_inside[:, None], 0.0)).to(dtype)
+
+
+def _inside(column: Tensor, width: int) -> tuple[Tensor, Tensor]:
+    """Column (S', 1), 0 for one outside the tile, and whether it lies inside (S',)."""
+    is_inside = (column >= 0) & (column < width)
+    return column.where(is_inside, 0)[:, None], is_inside
 
 
 def _slices(length: int, chunk: int) -> list[slice]:
@@ -129,12 +162,6 @@ def _slices(length: int, chunk: int) -> list[slice]:
 
 def _tile_size(weight: Tensor) -> int:
     return TILE_CUDA if weight.is_cuda else TILE_CPU
-
-
-def _columns(y: Tensor, entries: slice) -> tuple[Tensor, Tensor]:
-    """Column (S', 1) of each label in the tile of these vocabulary entries, and whether it lies there (S',); else column 0."""
-    is_inside = (y >= entries.start) & (y < entries.stop)
-    return (y - entries.start).where(is_inside, 0)[:, None], is_inside
 
 
 def _wide(x: Tensor, other: Tensor) -> torch.dtype:

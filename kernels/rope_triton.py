@@ -60,8 +60,10 @@ def _launch(q: Tensor, k: Tensor, q_out: Tensor, k_out: Tensor, cos: Tensor, sin
     if tokens:
         sizes = {"Q_HEADS": triton.next_power_of_2(q_heads), "K_HEADS": triton.next_power_of_2(k_heads)}
         half = width // 2
+        padded = triton.next_power_of_2(half)
+        warps = min(8, max(1, sizes["Q_HEADS"] * padded // 256))  # 8 pairs a thread
         _rotate[(tokens,)](
             q, k, q_out, k_out, cos.contiguous(), sin.contiguous(), q_heads, k_heads, half,
-            **sizes, HALF=triton.next_power_of_2(half), BACK=back,
+            **sizes, HALF=padded, BACK=back, num_warps=warps,
         )  # fmt: skip
     return q_out, k_out

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from triton.runtime.interpreter import GridExecutor
 
+import kernels.linear_logps as linear_logps_module
+from kernels import nf4
 from kernels.rms_norm import add_rms_norm, rms_norm
 from kernels.rope import rope
 from kernels.swiglu import swiglu
@@ -39,19 +41,17 @@ def compare(kernel: str, operation: Callable[..., Tensor | tuple[Tensor, ...]], 
     launches = Launches.count - before
     exact = results(operation, [tensor.double() for tensor in inputs])
     assert Launches.count == before + launches, "fp64 is for the reference"
-    print(
-        json.dumps(
-            {
-                "kernel": kernel,
-                "dtype": str(inputs[0].dtype).removeprefix("torch."),
-                "tokens": tokens,
-                "launches": launches,
-                "tensors": len(exact),
-                "dtypes": sorted({str(tensor.dtype).removeprefix("torch.") for tensor in ours}),
-                "errors": {str(index): error(one, other) for index, (one, other) in enumerate(zip(ours, exact))},
-            }
-        )
-    )
+    report(kernel, inputs[0].dtype, tokens, launches, ours, exact)
+
+
+def report(kernel: str, dtype: torch.dtype, tokens: int, launches: int, ours: list[Tensor], exact: list[Tensor]) -> None:
+    case = {"kernel": kernel, "dtype": _name(dtype), "tokens": tokens, "launches": launches}
+    errors = [error(one, other) for one, other in zip(ours, exact, strict=True)]
+    print(json.dumps(case | {"tensors": len(exact), "dtypes": sorted({_name(tensor.dtype) for tensor in ours}), "errors": errors}))
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
 
 
 def results(operation: Callable[..., Tensor | tuple[Tensor, ...]], inputs: list[Tensor]) -> list[Tensor]:
@@ -85,9 +85,46 @@ def elementwise(dtype: torch.dtype, T: int) -> None:
     compare("rope", lambda q, k: rope(q.clone(), k.clone(), cos, sin), [q, k], T)
 
 
+def head(dtype: torch.dtype, T: int, labelled: str) -> None:
+    """V = 123 in tiles of 50, 50 and 23, three positions at once."""
+    linear_logps_module.TILE_CPU = 50
+    hidden, weight = (torch.randn(rows, 40).to(dtype) for rows in (T, WIDTH))
+    labels = torch.randint(WIDTH, (T,))
+    ignored = {"all labels": slice(0), "some labels": slice(1, None, 2), "no labels": slice(None)}[labelled]
+    labels[ignored] = linear_logps_module.IGNORE
+    name = f"linear_logps, {labelled}"
+    compare(name, lambda hidden, weight: linear_logps_module.linear_logps(hidden, weight, labels, 3), [hidden, weight], T)
+
+
+def four_bit(dtype: torch.dtype, rows: int) -> None:
+    """Codes of all sixteen values in blocks that straddle rows, into a buffer whose rows are longer than the matrix's."""
+    columns, block = WIDTH, 64
+    count = rows * columns
+    blocks = -(-count // block)
+    weight = nf4.NF4(
+        codes=torch.randint(256, (-(-count // 2),), dtype=torch.uint8),
+        scales=torch.randint(256, (blocks,), dtype=torch.uint8),
+        scale_codebook=torch.linspace(-1, 1, 256),
+        scale_scales=torch.rand(-(-blocks // 256)),
+        offset=torch.tensor(1.5),
+        shape=(rows, columns),
+    )
+    buffer = torch.full((rows, columns + 7), torch.nan, dtype=dtype)
+    before = Launches.count
+    nf4.dequantise(weight, buffer[:, :columns])
+    launches = Launches.count - before
+    assert buffer[:, columns:].isnan().all()
+    exact = torch.empty(rows, columns, dtype=torch.float64)
+    nf4.dequantise(weight, exact)
+    report("nf4", dtype, rows, launches, [buffer[:, :columns]], [exact])
+
+
 if __name__ == "__main__":
     torch.manual_seed(0)
     count_launches()
     for dtype in (torch.float32, torch.bfloat16, torch.float16):
         for T in (5, 1, 0):
             elementwise(dtype, T)
+            four_bit(dtype, T)
+            for labelled in ("all labels", "some labels", "no labels"):
+                head(dtype, T, labelled)
