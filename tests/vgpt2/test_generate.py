@@ -9,7 +9,9 @@ import torch
 from torch.testing import assert_close
 
 from vgpt2.config import LoRAConfig
-from vgpt2.generate import Draw, KVCache, Request, Token, choose, evaluating, generate, stream
+from vgpt2.generate import Request, Token, evaluating, generate, stream
+from vgpt2.generation import cache as cache_module
+from vgpt2.generation.cache import KVCache
 from vgpt2.lora import add_lora
 from vgpt2.packing import pack
 from vgpt2.tokenizer import ChatTokenizer
@@ -22,6 +24,10 @@ EMBEDDED = Path(__file__).parents[2] / "checkpoints/models/smollm2-135m-instruct
 def prompts(n: int, *, longest: int = 40, seed: int = 0) -> list[list[int]]:
     rng = random.Random(seed)
     return [[rng.randrange(tiny_models.VOCAB) for _ in range(rng.randint(1, longest))] for _ in range(n)]
+
+
+def letters(ids) -> str:
+    return "".join(chr(ord("0") + id) for id in ids)
 
 
 def theirs(model, prompt: list[int], *, new: int, eos: int | None) -> list[int]:
@@ -51,6 +57,26 @@ def test_answers_do_not_depend_on_company_budget_or_order():
     for budget in (60, 200, 10_000):
         assert generate(model, asked, max_new_tokens=15, eos_ids=NEVER, token_budget=budget) == alone
     assert generate(model, asked[::-1], max_new_tokens=15, eos_ids=NEVER, token_budget=200) == alone[::-1]
+
+
+@pytest.mark.parametrize("family", tiny_models.FAMILIES)
+def test_answers_are_the_same_with_shared_beginnings_computed_once_and_computed_each(family, monkeypatch):
+    """Two schemas behind one system prompt, through three rows; both ways equal transformers' answers, fp32."""
+    oracle = tiny_models.oracle(family, dtype=torch.float32).eval()
+    ours = tiny_models.twin(oracle)
+    system, *schemas = ([n * k % 97 for n in range(1, 25)] for k in (3, 5, 7))
+    asked = [system + schemas[n % 2] + question for n, question in enumerate(prompts(8, longest=6))]
+    expected = [theirs(oracle, prompt, new=12, eos=None) for prompt in asked]
+    computed = []
+    add = KVCache.add
+    monkeypatch.setattr(KVCache, "add", lambda self, prompt: (computed.append(add(self, prompt)), computed[-1])[1])
+    assert generate(ours, asked, max_new_tokens=12, eos_ids=NEVER, token_budget=3 * 70) == expected
+    shared = sum(computed)
+    monkeypatch.setattr(cache_module, "MIN_REACH", 10_000)
+    assert generate(ours, asked, max_new_tokens=12, eos_ids=NEVER, token_budget=3 * 70) == expected
+    own = sum(len(prompt) - 48 for prompt in asked)
+    assert shared <= own + 24 + 2 * 24
+    assert sum(computed) - shared == sum(map(len, asked))
 
 
 def test_sampled_answers_come_from_the_request_s_seed_alone():
@@ -132,6 +158,109 @@ def test_an_error_in_the_block_still_restores_the_modes():
     assert model[0].training
 
 
+def test_the_penalty_gives_the_answers_of_transformers():
+    oracle = tiny_models.oracle("qwen2.5", dtype=torch.float32).eval()
+    ours = tiny_models.twin(oracle)
+    asked = prompts(4)
+    requests = [Request(prompt, 15, repetition_penalty=1.0 if n == 2 else 1.4) for n, prompt in enumerate(asked)]
+    found: list[list[int]] = [[] for _ in asked]
+    for token in stream(ours, requests, eos_ids=NEVER, token_budget=500):
+        found[token.request].append(token.id)
+    for n, prompt in enumerate(asked):
+        ids = torch.tensor([prompt])
+        penalty = {} if n == 2 else {"repetition_penalty": 1.4}
+        answer = oracle.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=15, do_sample=False, pad_token_id=0, **penalty)
+        assert found[n] == answer[0, len(prompt) :].tolist()
+
+
+def test_log_probabilities_are_those_that_training_scores():
+    """Of each token and of the end token, whatever temperature and penalty: the packed forward of prompt and answer gives them."""
+    model = tiny_models.twin(tiny_models.oracle("llama"))
+    asked = prompts(5)
+    eos = generate(model, asked, max_new_tokens=8, eos_ids=NEVER, token_budget=500)[1][3]
+    for options in ({}, {"temperature": 0.7, "top_p": 0.9}, {"repetition_penalty": 1.5}):
+        requests = [Request(prompt, 8, logps=True, **options) for prompt in asked]
+        answers: list[list[Token]] = [[] for _ in asked]
+        for token in stream(model, requests, eos_ids=(eos,), token_budget=500):
+            answers[token.request].append(token)
+        for prompt, answer in zip(asked, answers):
+            ids = [*prompt, *(eos if token.id is None else token.id for token in answer)]
+            with torch.no_grad():
+                scored = model(pack([(ids, [False] * len(prompt) + [True] * len(answer))]))[len(prompt) - 1 : -1]
+            assert_close(torch.tensor([token.logp for token in answer], dtype=scored.dtype), scored)
+    assert next(stream(model, [Request([1], 2)], eos_ids=NEVER, token_budget=9)).logp is None
+
+
+def test_a_stop_string_ends_the_answer_and_frees_its_row():
+    """The decoder writes one letter a token; the stop string is taken from the middle of an answer."""
+    model = tiny_models.twin(tiny_models.oracle("llama", dtype=torch.float32))
+    asked = prompts(6)
+    texts = [letters(answer) for answer in generate(model, asked, max_new_tokens=20, eos_ids=NEVER, token_budget=500)]
+    stop = texts[3][9:12]
+    told, finishes = [""] * 6, [None] * 6
+    requests = [Request(prompt, 20, stops=(stop,) if n % 2 else ()) for n, prompt in enumerate(asked)]
+    for token in stream(model, requests, eos_ids=NEVER, token_budget=2 * 60, decode=letters):
+        assert finishes[token.request] is None
+        told[token.request] += token.text
+        finishes[token.request] = token.finish
+    expected = [text.partition(stop)[0] if n % 2 else text for n, text in enumerate(texts)]
+    assert told == expected
+    assert len(expected[3]) <= 9
+    assert finishes == ["stop" if n % 2 and stop in text else "length" for n, text in enumerate(texts)]
+
+
+class Even:
+    """Allows even ids but none that was chosen already; 96 is the way out."""
+
+    def __init__(self) -> None:
+        self.seen: list[int] = []
+
+    def allows(self, token_id: int) -> bool:
+        return token_id == 96 or (token_id % 2 == 0 and token_id not in self.seen)
+
+    def allowed(self) -> torch.Tensor:
+        return torch.tensor([self.allows(n) for n in range(tiny_models.VOCAB)])
+
+    def feed(self, token_id: int) -> None:
+        assert token_id != 96, "the end token is no part of the answer"
+        self.seen.append(token_id)
+
+
+def test_a_constrained_row_takes_the_likeliest_allowed_token_and_its_neighbours_stay_free():
+    model = tiny_models.twin(tiny_models.oracle("llama"))
+    asked = prompts(4)
+    requests = [Request(prompt, 12, constraint=Even if n % 2 else None) for n, prompt in enumerate(asked)]
+    found: list[list[int]] = [[] for _ in asked]
+    for token in stream(model, requests, eos_ids=(96,), token_budget=500):
+        found[token.request] += [] if token.id is None else [token.id]
+    free = generate(model, asked, max_new_tokens=12, eos_ids=(96,), token_budget=500)
+    for n, prompt in enumerate(asked):
+        if n % 2 == 0:
+            assert found[n] == free[n]
+            continue
+        expected: list[int] = []
+        for _ in range(12):
+            with torch.no_grad():
+                logits = model.logits(pack([([*prompt, *expected], [False] * (len(prompt) + len(expected)))]))[-1]
+            best = max((id for id in range(97) if id == 96 or (id % 2 == 0 and id not in expected)), key=lambda id: float(logits[id]))
+            if best == 96:
+                break
+            expected.append(best)
+        assert found[n] == expected != free[n]
+
+
+def test_a_constrained_row_draws_from_the_distribution_over_what_is_allowed():
+    model = tiny_models.twin(tiny_models.oracle("llama", dtype=torch.float32))
+    prompt = [1, 2, 3]
+    with torch.no_grad():
+        logits = model.logits(pack([(prompt, [False] * 3)]))[-1]
+    expected = logits.masked_fill(~Even().allowed(), -torch.inf).softmax(-1)
+    requests = [Request(prompt, 1, temperature=1.0, seed=n, constraint=Even) for n in range(2000)]
+    drawn = [96 if token.id is None else token.id for token in stream(model, requests, eos_ids=(96,), token_budget=2000)]
+    shares = torch.bincount(torch.tensor(drawn), minlength=97) / 2000
+    assert (shares - expected).abs().max() < 0.045  # four standard deviations of .5 at n = 2,000
+
+
 def test_adapters_answer_unmerged_with_their_dropout_off():
     model = tiny_models.twin(tiny_models.oracle("llama", dtype=torch.float32))
     asked = prompts(4)
@@ -141,24 +270,6 @@ def test_adapters_answer_unmerged_with_their_dropout_off():
     torch.nn.init.normal_(model.model.layers[0].mlp.down_proj.lora_B)
     first, second = (generate(model, asked, max_new_tokens=8, eos_ids=NEVER, token_budget=500) for _ in range(2))
     assert first == second != bare
-
-
-def test_a_cached_step_sees_what_a_whole_forward_sees():
-    """fp64: hidden states of step, refilled row and moved row equal those of the whole sequence."""
-    model = tiny_models.twin(tiny_models.oracle("qwen3"))
-    a, b, c = prompts(3, seed=4)
-    cache = KVCache(model.cfg, rows=2, width=60, like=model.model.embed_tokens.weight)
-    with torch.no_grad():
-        cache.prefill(model, [a, b])
-        cache.step(model, [5, 6])
-        cache.drop(0)  # b moves into the place of a
-        assert cache.free_rows == 1
-        cache.prefill(model, [c])
-        got = cache.step(model, [7, 8])
-        for row, ids in enumerate(([*b, 6, 7], [*c, 8])):
-            packed = pack([(ids, [False] * len(ids))])
-            whole = model.logits(packed)[-1]
-            assert_close(got[row] @ model.lm_head.weight.T, whole, atol=1e-10, rtol=0)
 
 
 def test_the_cache_never_holds_more_than_the_budget(monkeypatch):
@@ -182,6 +293,9 @@ def test_the_cache_never_holds_more_than_the_budget(monkeypatch):
         (Request([1] * 60, 50), "the token budget is 100"),
         (Request([1], 0), "must be >= 1"),
         (Request([1], 5, top_p=0.0), "top_p above 0"),
+        (Request([1], 5, repetition_penalty=0.0), "repetition_penalty must be above 0"),
+        (Request([1], 5, stops=("",)), "no stop string may be empty"),
+        (Request([1], 5, stops=("x",)), "give the stream decode"),
     ],
 )
 def test_a_request_that_can_never_be_served_is_refused_by_its_number(request_, says):
@@ -214,50 +328,3 @@ def test_the_embedded_model_answers_as_in_transformers():
     del oracle
     model = load_model(EMBEDDED, dtype=torch.float32, device="cpu")
     assert generate(model, asked, max_new_tokens=16, eos_ids=tokenizer.eos_ids, token_budget=500) == expected
-
-
-# probabilities .5 .3 .15 .05 of the tokens 2 0 3 1
-LOGITS = torch.tensor([[0.3, 0.05, 0.5, 0.15]]).log()
-
-
-@pytest.mark.parametrize(
-    ("draw", "expected"),
-    [
-        (Draw(None), 2),
-        (Draw(0.0), 2),
-        (Draw(0.49), 2),
-        (Draw(0.51), 0),
-        (Draw(0.79), 0),
-        (Draw(0.81), 3),
-        (Draw(0.96), 1),
-        (Draw(1 - 2**-53), 1),  # rounds to 1 in fp32 and must not run off the end
-        (Draw(0.96, top_p=0.8), 0),  # .5 + .3 reach .8
-        (Draw(0.96, top_p=0.81), 3),
-        (Draw(0.99, top_p=1e-9), 2),  # the likeliest is always kept
-        (Draw(0.99, top_k=1), 2),
-        (Draw(0.62, top_k=2), 2),  # .5 / .8 = .625
-        (Draw(0.63, top_k=2), 0),
-        (Draw(1 - 2**-53, top_k=2), 0),
-        (Draw(0.7, top_p=0.6, top_k=2), 2),  # of .625 and .375 the first alone reaches .6
-        (Draw(0.99, temperature=1e-6), 2),
-    ],
-)
-def test_the_drawn_number_chooses_by_hand(draw, expected):
-    assert choose(LOGITS, [draw]) == [expected]
-
-
-def test_temperature_flattens_by_hand():
-    # T = 2: square roots .707 .548 .387 .224 of a sum 1.866; the first two reach .6727
-    assert choose(LOGITS, [Draw(0.67, temperature=2.0)]) == [0]
-    assert choose(LOGITS, [Draw(0.68, temperature=2.0)]) == [3]
-
-
-def test_greedy_and_sampled_rows_stand_side_by_side():
-    assert choose(LOGITS.expand(3, -1), [Draw(0.96), Draw(None), Draw(0.6)]) == [1, 2, 0]
-
-
-def test_drawn_shares_are_the_probabilities():
-    rng = random.Random(0)
-    drawn = choose(LOGITS.expand(4000, -1), [Draw(rng.random()) for _ in range(4000)])
-    shares = torch.bincount(torch.tensor(drawn), minlength=4) / 4000
-    assert_close(shares, LOGITS.exp()[0], atol=0.03, rtol=0)  # four standard deviations of .5 at n = 4,000
