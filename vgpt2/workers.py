@@ -20,6 +20,8 @@ from typing import Any, TypeVar
 from vgpt2 import interrupts
 
 START_S = 120.0  # imports and the state, on a machine that is busy
+AHEAD = 8  # jobs a worker that may be finished before their turn: a slow one holds up the others, not the memory
+_NONE: Any = object()
 
 State = TypeVar("State")
 Job = TypeVar("Job")
@@ -56,24 +58,29 @@ def in_order(
         yield from (work(state, job) for job in jobs)
         return
     team: list[_Worker] = []
-    waiting = iter(enumerate(jobs))
+    idle: list[_Worker] = []
     finished: dict[int | None, Result] = {}
-    position = 0
+    position = given = 0
+    waiting = iter(jobs)
     try:
         for _ in range(workers):
             team.append(_Worker(work, state, crew, place))
-        while position in finished or any(worker.is_busy for worker in team):
+        while True:
+            while idle and given < position + AHEAD * workers and (following := next(waiting, _NONE)) is not _NONE:
+                idle.pop().take(given, following)
+                given += 1
             if position in finished:
                 yield finished.pop(position)
                 position += 1
-                continue
-            for worker in _answering(team):
-                finished[worker.position] = worker.answer()  # the first answer of each says that it is ready
-                if following := next(waiting, None):
-                    worker.take(*following)
-            for worker in team:
-                if time.monotonic() > worker.deadline_s:
-                    raise worker.lost("hangs")
+            elif any(worker.is_busy for worker in team):
+                for worker in _answering(team):
+                    finished[worker.position] = worker.answer()  # the first answer of each says that it is ready
+                    idle.append(worker)
+                for worker in team:
+                    if time.monotonic() > worker.deadline_s:
+                        raise worker.lost("hangs")
+            else:
+                return
     finally:
         for worker in team:
             worker.end()
