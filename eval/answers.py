@@ -15,10 +15,14 @@ from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from eval.confidence import identifier_logp
+
 if TYPE_CHECKING:
+    from vgpt2.generate import Token
     from vgpt2.judging import Item
     from vgpt2.loading import Loaded
 
+LOGP_DIGITS = 3  # what is behind them depends on the company of a row
 NUMBERS = ("logp", "identifier_logp", "seconds")
 
 
@@ -73,21 +77,33 @@ def made(loaded: Loaded, items: Sequence[Item], decoding: Decoding, progress: Pr
     tokenizer, there = loaded.tokenizer, {(answer.id, answer.sample) for answer in done}
     todo = [(item, sample) for item in items for sample in range(decoding.samples) if (item.id, sample) not in there]
     requests = [
-        Request(tokenizer.prompt(item.messages), decoding.max_new_tokens, decoding.temperature, seed=f"{item.id}/{sample}")
+        Request(tokenizer.prompt(item.messages), decoding.max_new_tokens, decoding.temperature, seed=f"{item.id}/{sample}", logps=True)
         for item, sample in todo
     ]
-    ids: list[list[int]] = [[] for _ in requests]
+    made_of: list[list[Token]] = [[] for _ in requests]
     began = [0.0] * len(requests)
-    for token in stream(loaded.model, requests, eos_ids=tokenizer.eos_ids, token_budget=decoding.token_budget):
-        own = ids[token.request]
+    for token in stream(loaded.model, requests, eos_ids=tokenizer.eos_ids, token_budget=decoding.token_budget, decode=tokenizer.decode):
+        own = made_of[token.request]
         began[token.request] = began[token.request] or time.monotonic()
-        if token.id is not None:
-            own.append(token.id)
+        own.append(token)
         progress.note(is_answer=token.finish is not None)
         if token.finish:
             item, sample = todo[token.request]
-            seconds = round(time.monotonic() - began[token.request], 3)
-            yield Answer(item.id, tokenizer.decode(own), sample, len(own), seconds)
+            yield _finished(item.id, sample, tokenizer.decode([t.id for t in own if t.id is not None]), own, began[token.request])
+
+
+def _finished(question: str, sample: int, text: str, tokens: Sequence[Token], began: float) -> Answer:
+    pieces = [(token.text, token.logp or 0.0) for token in tokens]
+    about_names = identifier_logp(text, pieces)
+    return Answer(
+        question,
+        text,
+        sample,
+        sum(token.id is not None for token in tokens),
+        round(time.monotonic() - began, 3),
+        round(sum(logp for _, logp in pieces), LOGP_DIGITS),
+        None if about_names is None else round(about_names, LOGP_DIGITS),
+    )
 
 
 def line(answer: Answer) -> str:

@@ -6,7 +6,7 @@
 import argparse
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -59,7 +59,8 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--top-k", type=int, metavar="K", help="draw from the K likeliest tokens")
     parser.add_argument("--seed", type=int, default=0, help="of the drawing")
     parser.add_argument("--max-new-tokens", type=int, default=512, metavar="N", help="longest answer (default 512)")
-    parser.add_argument("--dtype", choices=("auto", "bfloat16", "float32"), default="auto", help="of weights and arithmetic")
+    parser.add_argument("--stop", action="append", default=[], metavar="TEXT", help="end the answer before TEXT; may be given again")
+    parser.add_argument("--dtype", choices=("auto", "bfloat16", "float32", "nf4"), default="auto", help="of the weights")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.add_argument("--debug", action="store_true", help="tracebacks for mistakes too")
     parser.add_argument("--version", action="version", version=f"vgpt2 {__version__}")
@@ -112,24 +113,12 @@ def answer(loaded: "Loaded", messages: "Sequence[Message]", args: argparse.Names
     """The model's answer in pieces of text."""
     from vgpt2.generate import Request, stream
 
-    prompt = loaded.tokenizer.prompt(messages)
-    request = Request(prompt, args.max_new_tokens, args.temperature, args.top_p, args.top_k, args.seed)
-    tokens = stream(loaded.model, [request], eos_ids=loaded.tokenizer.eos_ids, token_budget=max(request.width, 1))
-    yield from pieces((token.id for token in tokens if token.id is not None), loaded.tokenizer.decode)
-
-
-def pieces(ids: Iterable[int], decode: Callable[[Sequence[int]], str]) -> Iterator[str]:
-    """The text of `ids` as it grows; what may still change, the beginning of a character of several tokens, is held back."""
-    seen: list[int] = []
-    shown = ""
-    for token_id in ids:
-        seen.append(token_id)
-        text = decode(seen)
-        if len(text) > len(shown) and not text.endswith("\ufffd"):
-            yield text[len(shown) :]
-            shown = text
-    if rest := decode(seen)[len(shown) :]:
-        yield rest
+    tokenizer = loaded.tokenizer
+    prompt = tokenizer.prompt(messages)
+    request = Request(prompt, args.max_new_tokens, args.temperature, args.top_p, args.top_k, args.seed, stops=args.stop)
+    budget = max(request.width, 1)
+    for token in stream(loaded.model, [request], eos_ids=tokenizer.eos_ids, token_budget=budget, decode=tokenizer.decode):
+        yield token.text
 
 
 def say(parts: Iterable[str]) -> str:

@@ -1,6 +1,7 @@
 """A conversation in the terminal: streaming, memory, what a model must not do to a terminal."""
 
 import io
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -17,24 +18,6 @@ def model(tmp_path_factory):
     return folder
 
 
-def words(ids) -> str:
-    """A decoder for ids that are bytes of UTF-8, incomplete ones as tokenizers show them."""
-    return bytes(ids).decode("utf-8", "replace")
-
-
-def test_pieces_join_to_the_text_and_never_show_half_a_character():
-    text = "APTH · 数据库 🙂 end"
-    shown = list(chat.pieces(text.encode(), words))
-    assert "".join(shown) == text
-    assert not any("\ufffd" in piece for piece in shown)
-    assert len(shown) == len(text)
-
-
-def test_a_character_that_never_ends_is_shown_at_the_end():
-    assert "".join(chat.pieces("é".encode()[:1], words)) == "\ufffd"
-    assert list(chat.pieces([], words)) == []
-
-
 def test_what_a_model_says_cannot_command_the_terminal(capsys):
     said = chat.say(["a\x1b]0;title\x07", "\x1b[2J\x9b31m", "b\u202ec\r\n\td"])
     printed = capsys.readouterr().out
@@ -49,6 +32,22 @@ def test_an_interrupt_stops_the_answer_and_keeps_what_was_said(capsys):
 
     assert chat.say(parts()) == "half"
     assert capsys.readouterr().out == "half\n"
+
+
+def test_the_answer_ends_before_a_stop_string(model):
+    """A letter for each token of a model that knows no words."""
+    loaded = load(model, dtype="float32", device="cpu")
+    tokenizer = SimpleNamespace(
+        prompt=loaded.tokenizer.prompt, eos_ids=(-1,), decode=lambda ids: "".join(chr(0x4E00 + token_id) for token_id in ids)
+    )
+    options = ["--model", str(model), "--max-new-tokens", "12", "--temperature", "2"]
+
+    def said(*more: str) -> str:
+        talking = SimpleNamespace(model=loaded.model, tokenizer=tokenizer)
+        return "".join(chat.answer(talking, [{"role": "user", "content": "Does APTH exist?"}], chat.parse([*options, *more])))
+
+    whole = said()
+    assert said("--stop", "never said", "--stop", whole[5:7]) == whole.partition(whole[5:7])[0] != whole
 
 
 def test_one_question_is_answered_on_stdout_alone(model, capsys):
