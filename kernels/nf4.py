@@ -8,6 +8,7 @@ Dettmers et al. 2023, arXiv:2305.14314, sections 3 and appendix E.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import torch
@@ -51,7 +52,7 @@ def dequantise(weight: NF4, buffer: Tensor) -> Tensor:
     if uses_triton(buffer):
         from kernels.nf4_triton import dequantise_triton
 
-        return dequantise_triton(weight, buffer)
+        return dequantise_triton(weight, codebook(buffer.device), SCALE_BLOCK, buffer)
     return buffer.copy_(dequantise_reference(weight))
 
 
@@ -65,5 +66,6 @@ def dequantise_reference(weight: NF4) -> Tensor:
     return values.view(weight.shape)
 
 
+@functools.cache
 def codebook(device: torch.device) -> Tensor:
     return torch.tensor(CODEBOOK, dtype=torch.float32, device=device)

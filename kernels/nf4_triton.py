@@ -6,14 +6,14 @@ matrix is frozen.
 
 from __future__ import annotations
 
-import functools
+from typing import TYPE_CHECKING
 
-import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 
-from kernels.nf4 import NF4, SCALE_BLOCK, codebook
+if TYPE_CHECKING:
+    from kernels.nf4 import NF4
 
 BLOCK = 1024  # weights a program: 8 a thread, 16 bytes of a 16-bit buffer
 
@@ -34,16 +34,11 @@ def _dequantise(  # type: ignore[no-untyped-def]
     tl.store(out_ptr + (at // columns).to(tl.int64) * row_stride + at % columns, value, mask=inside)
 
 
-def dequantise_triton(weight: NF4, buffer: Tensor) -> Tensor:
+def dequantise_triton(weight: NF4, codebook: Tensor, scale_block: int, buffer: Tensor) -> Tensor:
     count = buffer.numel()
     if count:
         _dequantise[(triton.cdiv(count, BLOCK),)](
-            weight.codes, weight.scales, weight.scale_codebook, weight.scale_scales, weight.offset, _codebook(buffer.device), buffer,
-            count, weight.shape[1], buffer.stride(0), SCALED=weight.block, SCALE_BLOCK=SCALE_BLOCK, BLOCK=BLOCK,
+            weight.codes, weight.scales, weight.scale_codebook, weight.scale_scales, weight.offset, codebook, buffer,
+            count, weight.shape[1], buffer.stride(0), SCALED=weight.block, SCALE_BLOCK=scale_block, BLOCK=BLOCK,
         )  # fmt: skip
     return buffer
-
-
-@functools.cache
-def _codebook(device: torch.device) -> Tensor:
-    return codebook(device)

@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 pytest.importorskip("triton", reason="triton is not installed here; it is made for Linux")
 HERE = Path(__file__).parent
@@ -42,7 +43,7 @@ def child(script: str, folder: Path, **environment: str) -> list[dict]:
 
 @pytest.fixture(scope="module")
 def cases(tmp_path_factory: pytest.TempPathFactory) -> list[dict]:
-    return child("interpreted.py", tmp_path_factory.mktemp("cache"), TRITON_INTERPRET="1", VGPT2_KERNELS="triton")
+    return child("triton_cases.py", tmp_path_factory.mktemp("cache"), TRITON_INTERPRET="1", VGPT2_KERNELS="triton")
 
 
 @pytest.mark.parametrize("kernel", LAUNCHES)
@@ -50,6 +51,21 @@ def cases(tmp_path_factory: pytest.TempPathFactory) -> list[dict]:
 def test_values_and_gradients_are_the_fp64_formula_rounded(cases: list[dict], kernel: str, dtype: str):
     mine = {case["tokens"]: case for case in cases if case["kernel"] == kernel and case["dtype"] == dtype}
     assert [mine[tokens]["launches"] for tokens in (5, 1, 0)] == list(LAUNCHES[kernel])
+    check(mine, kernel, dtype)
+
+
+@pytest.mark.gpu
+def test_on_a_card_they_are_too(tmp_path: Path):
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    found = child("triton_cases.py", tmp_path, VGPT2_KERNELS="triton")
+    for kernel in LAUNCHES:
+        for dtype in BOUNDS:
+            check({case["tokens"]: case for case in found if case["kernel"] == kernel and case["dtype"] == dtype}, kernel, dtype)
+
+
+def check(mine: dict[int, dict], kernel: str, dtype: str) -> None:
+    assert set(mine) == {5, 1, 0}
     for case in mine.values():
         assert len(case["errors"]) == {"nf4": 1, "swiglu": 3, "rope": 4, "add_rms_norm": 5}.get(kernel, 3)  # outputs and inputs
         assert max(case["errors"]) <= BOUNDS[dtype], case
@@ -58,7 +74,7 @@ def test_values_and_gradients_are_the_fp64_formula_rounded(cases: list[dict], ke
 
 def test_every_kernel_compiles_for_the_cards_it_is_meant_for_and_spills_nothing(tmp_path: Path):
     """A6000 (8.6), A100 (8.0), H100 and H200 (9.0), at the widths of a 7B model, by Triton's own compiler and assembler."""
-    built = child("compiled.py", tmp_path)
+    built = child("triton_builds.py", tmp_path)
     assert {(each["kernel"], each["capability"]) for each in built} == {
         (kernel, capability)
         for kernel in ("rms_norm", "rms_norm_backward", "swiglu", "swiglu_backward", "rope", "take_in", "logits_gradient", "nf4")
