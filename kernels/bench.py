@@ -94,7 +94,7 @@ def measure(tokens: int, scored: int) -> dict[str, Any]:
     device = torch.device("cuda")
     limits = ceilings(device)
     print(f"{torch.cuda.get_device_name()}: copy {limits['copy_gb_s']:,.0f} GB/s, bf16 matmul {limits['matmul_tflop_s']:,.0f} TFLOP/s")
-    print(f"{'kernel':<14}{'shape':<34}{'form':<11}{'ms':>9}{'spread':>8}{'rate':>15}{'share':>7}{'MiB':>8}{'value':>10}{'gradient':>10}")
+    print(f"{'kernel':<14}{'shape':<42}{'form':<11}{'ms':>9}{'spread':>8}{'rate':>15}{'share':>7}{'MiB':>8}{'value':>10}{'gradient':>10}")
     rows = []
     for sizes in (QWEN_7B, QWEN_05B):
         small = cases(sizes, 256, 256, torch.bfloat16, device)
@@ -224,7 +224,7 @@ def _tuple(outputs: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:
 def _line(row: dict[str, Any]) -> str:
     rate = f"{row['rate']:,.1f} {row['unit']}"
     return (
-        f"{row['kernel']:<14}{row['model'] + ' ' + row['shape']:<34}{row['form']:<11}{row['ms']:>9.3f}{row['spread_ms']:>8.3f}{rate:>15}"
+        f"{row['kernel']:<14}{row['model'] + ' ' + row['shape']:<42}{row['form']:<11}{row['ms']:>9.3f}{row['spread_ms']:>8.3f}{rate:>15}"
         f"{row['share_of_ceiling']:>7.0%}{row['peak_mib']:>8,.0f}{_error(row['value_error'])}{_error(row['gradient_error'])}"
     )
 
