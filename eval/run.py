@@ -80,7 +80,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--system", metavar="TEXT", help="system prompt; default that of the run, '' for none")
     parser.add_argument("--max-new-tokens", type=_count, default=128, metavar="N", help="longest answer (default 128)")
     parser.add_argument("--token-budget", type=_count, default=16_384, metavar="N", help="tokens held at once: memory (default 16384)")
-    parser.add_argument("--dtype", choices=("auto", "bfloat16", "float32"), default="auto", help="of weights and arithmetic")
+    parser.add_argument("--dtype", choices=("auto", "bfloat16", "float32", "nf4"), default="auto", help="of the weights")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.add_argument("--tensorboard", type=Path, metavar="DIR", help="also write eval/* scalars there, at --step")
     parser.add_argument("--step", type=int, default=0, metavar="N", help="training step of the scalars (default 0)")

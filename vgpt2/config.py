@@ -208,7 +208,7 @@ class TrainConfig(Part):
         if self.stage != "sft" and self.lora and self.lora.dropout:
             raise ValueError(f"lora.dropout is {self.lora.dropout}; stage {self.stage} compares two log-probabilities and needs 0")
         if self.model.quantization and not self.lora:
-            raise ValueError(f"model.quantization is {self.model.quantization}; such weights are frozen, so give lora, or quantization null")
+            raise ValueError(f"model.quantization is {self.model.quantization}; such weights are frozen, so give lora or quantization null")
         if self.optim.in_backward and self.lora:
             raise ValueError("optim.in_backward is true; adapters' gradients are small, so set it false, or lora null for a full fine-tune")
         if self.optim.in_backward and self.optim.clip == "global" and self.optim.max_grad_norm is not None:

@@ -71,27 +71,33 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
 def export(source: Path, out: Path, *, base: Path | None, dtype: str | None) -> None:
     """Merges the adapter in `source` into its base model and writes `out` whole or not at all.
 
-    Each weight is summed in fp32 and rounded once. The largest change of a logit, adapter attached against merged, is printed beside the
-    largest change that the adapter itself makes. Raises ValueError for what the user can mend.
+    Each weight is summed in fp32 and rounded once. The largest change of a logit, adapter attached to what it was trained on against
+    merged, is printed beside the largest change that the adapter itself makes. An adapter of a base in nf4 goes into the folder's own
+    weights, never into dequantised ones. Raises ValueError for what the user can mend.
     """
     import torch  # seconds of imports: --help and mistakes on the command line are answered before
     from safetensors import SafetensorError
 
-    from vgpt2 import checkpoint, lora, weights
+    from vgpt2 import checkpoint, loading, lora, weights
     from vgpt2.tokenizer import ChatTokenizer
 
     folder = checkpoint.resolve(source)
     base = base or base_of(folder)
-    name = dtype or stored_dtype(base)
+    name, quantization = dtype or stored_dtype(base), loading.quantization_of(folder)
     torch_dtype = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}[name]
     require_room(base, out)
     with weights.staged_folder(out) as staged:
         ids = ChatTokenizer.load(base, system=None).prompt(PROBE)
         print(f"merging {folder} into {base} in {name}", flush=True)
-        model = weights.load_model(base, dtype=torch_dtype, device="cpu").eval()
+        model = weights.load_model(base, dtype=torch_dtype, device="cpu", quantization=quantization).eval()
         bare = probe(model, ids)
         lora.load_adapter(model, folder)
         adapted = probe(model, ids)
+        if quantization:
+            print(f"trained on {quantization}; merging into the original weights in {name}, not into dequantised ones", flush=True)
+            del model  # never two at once
+            model = weights.load_model(base, dtype=torch_dtype, device="cpu").eval()
+            lora.load_adapter(model, folder)
         lora.merge_lora(model)
         weights.check_finite(model)
         merged = probe(model, ids)

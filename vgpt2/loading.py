@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -43,6 +43,7 @@ def load(
 ) -> Loaded:
     """The model that `path` means (a model folder, a run, RUN/best, a step or adapter folder), an adapter merged into its base.
 
+    dtype nf4 quantises the base and leaves the adapter on it, unmerged; so does auto for a run that was trained on such a base.
     `adapter` goes onto a model folder; `base` takes the place of the one that an adapter names. Without `system` the prompt is that of
     the run, else the default one; an empty text means none. Raises ValueError or OSError for what the user can mend.
     """
@@ -54,15 +55,18 @@ def load(
     adapter = None if adapter is None else checkpoint.resolve(adapter)
     if system is None:
         system = system_of(adapter or folder)
-    where, number_type = device_and_dtype(device, dtype)
+    quantization = quantization_of(adapter) if adapter and dtype == "auto" else "nf4" if dtype == "nf4" else None
+    where, number_type = device_and_dtype(device, "auto" if dtype == "nf4" else dtype)
     tokenizer = ChatTokenizer.load(folder, system=system or None)
-    model = weights.load_model(folder, dtype=number_type, device=where)
+    model = weights.load_model(folder, dtype=number_type, device=where, quantization=quantization)
     prints = {"model": sha256_of([folder / "config.json", *folder.glob("model*.safetensors")]), "template": tokenizer.fingerprint}
     if adapter is not None:
         lora.load_adapter(model, adapter)
-        lora.merge_lora(model)
+        if quantization is None:
+            lora.merge_lora(model)
         prints["adapter"] = sha256_of([adapter / lora.WEIGHTS_FILE])
-    return Loaded(model.requires_grad_(False).eval(), tokenizer, prints, str(number_type).removeprefix("torch."))
+    name = str(number_type).removeprefix("torch.")
+    return Loaded(model.requires_grad_(False).eval(), tokenizer, prints, f"{quantization} in {name}" if quantization else name)
 
 
 def is_adapter(folder: Path) -> bool:
@@ -84,12 +88,21 @@ def base_of(adapter: Path) -> Path:
 
 def system_of(folder: Path) -> str:
     """The system prompt that the run of a step folder was trained with ('' for none); the default one for any other folder."""
-    record = folder.parent / "run.json"
-    if not record.is_file():
-        return DEFAULT_SYSTEM
-    config = _json(record).get("config", {})
-    system = config.get("data", {}).get("system", DEFAULT_SYSTEM) if isinstance(config, dict) else DEFAULT_SYSTEM
+    system = _run_config(folder, "data").get("system", DEFAULT_SYSTEM)
     return "" if system is None else str(system)
+
+
+def quantization_of(folder: Path) -> Literal["nf4"] | None:
+    """What the run of a step folder quantised its base to, if it did."""
+    return "nf4" if _run_config(folder, "model").get("quantization") == "nf4" else None
+
+
+def _run_config(folder: Path, part: str) -> dict[str, Any]:
+    """One part of the config of the run that a step folder lies in, {} for any other folder."""
+    record = folder.parent / "run.json"
+    config = _json(record).get("config") if record.is_file() else None
+    found = config.get(part) if isinstance(config, dict) else None
+    return found if isinstance(found, dict) else {}
 
 
 def device_and_dtype(device: str, dtype: str) -> tuple[torch.device, torch.dtype]:

@@ -8,6 +8,7 @@ import difflib
 import json
 import math
 import random
+from functools import partial
 from pathlib import Path
 
 import safetensors
@@ -21,6 +22,7 @@ from torch import Tensor, nn
 from vgpt2 import atomic
 from vgpt2.config import LoRAConfig
 from vgpt2.projections import Factors, kept, multiply
+from vgpt2.qlora import NF4Linear
 
 CONFIG_FILE, WEIGHTS_FILE = "adapter_config.json", "adapter_model.safetensors"
 CONFIG_LIMIT_BYTES = 1 << 20
@@ -33,21 +35,22 @@ READ_KEYS = frozenset({"r", "lora_alpha", "lora_dropout", "use_rslora", "target_
 
 
 class LoRALinear(nn.Module):
-    """A frozen linear layer and its adapter: lora_A (R, in), lora_B (out, R), fp32 (fp64 on an fp64 base).
+    """A frozen linear layer, perhaps in NF4, and its adapter: lora_A (R, in), lora_B (out, R), fp32 (fp64 on an fp64 base).
 
     The adapter's matmuls run in the autocast dtype, without autocast in the wider of its own and the input's; the result has the base's.
     """
 
-    def __init__(self, base: nn.Linear, cfg: LoRAConfig, generator: torch.Generator) -> None:
+    def __init__(self, base: nn.Linear | NF4Linear, cfg: LoRAConfig, generator: torch.Generator) -> None:
         super().__init__()
         self.base = base
         self.cfg = cfg
         self.scale = cfg.alpha / (math.sqrt(cfg.rank) if cfg.use_rslora else cfg.rank)
-        dtype = torch.promote_types(torch.float32, base.weight.dtype)
+        device = base.device if isinstance(base, NF4Linear) else base.weight.device
+        dtype = torch.promote_types(torch.float32, self._base_dtype)
         lora_A = torch.empty(cfg.rank, base.in_features, dtype=dtype)
         nn.init.kaiming_uniform_(lora_A, a=math.sqrt(5), generator=generator)
-        self.lora_A = nn.Parameter(lora_A.to(base.weight.device))
-        self.lora_B = nn.Parameter(torch.zeros(base.out_features, cfg.rank, dtype=dtype, device=base.weight.device))
+        self.lora_A = nn.Parameter(lora_A.to(device))
+        self.lora_B = nn.Parameter(torch.zeros(base.out_features, cfg.rank, dtype=dtype, device=device))
 
     def forward(self, x: Tensor) -> Tensor:
         if (factors := self.factors(x)) is not None:
@@ -59,11 +62,17 @@ class LoRALinear(nn.Module):
 
     def factors(self, x: Tensor) -> Factors | None:
         """What `multiply` needs of this layer, or None with dropout or where the base cannot be multiplied in the adapter's dtype."""
-        dtype, weight = self._dtype(x), self.base.weight
+        dtype, base = self._dtype(x), self.base
         drops = self.training and self.cfg.dropout > 0
-        if type(self.base) is not nn.Linear or drops or not (torch.is_autocast_enabled(x.device.type) or weight.dtype == dtype):
+        if drops or not (torch.is_autocast_enabled(x.device.type) or self._base_dtype == dtype):
             return None
-        return Factors(weight, self.base.bias, dtype, self.lora_A, self.lora_B, self.scale)
+        if isinstance(base, NF4Linear):
+            return Factors(partial(base.dequantised, dtype), base.bias, dtype, self.lora_A, self.lora_B, self.scale)
+        return Factors(base.weight, base.bias, dtype, self.lora_A, self.lora_B, self.scale) if type(base) is nn.Linear else None
+
+    @property
+    def _base_dtype(self) -> torch.dtype:
+        return self.base.dtype if isinstance(self.base, NF4Linear) else self.base.weight.dtype
 
     def _dtype(self, x: Tensor) -> torch.dtype:
         """Of the adapter's matmuls."""
@@ -81,7 +90,7 @@ def add_lora(model: nn.Module, cfg: LoRAConfig, *, seed: int) -> None:
     """
     if adapters(model):
         raise ValueError("lora: the model already has adapters; merge them first, or load the folder into them")
-    linear = {name: module for name, module in model.named_modules() if isinstance(module, nn.Linear)}
+    linear = {name: module for name, module in model.named_modules() if isinstance(module, nn.Linear | NF4Linear)}
     layers = {name: module for name, module in linear.items() if name.rpartition(".")[2] != "lm_head"}
     last_names = sorted({name.rpartition(".")[2] for name in layers})
     matched: set[str] = set()
@@ -112,12 +121,14 @@ def lora_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
 def merge_lora(model: nn.Module) -> None:
     """Adds every adapter to its weight, W + s B A summed in fp32 and rounded once to W's dtype, and puts the bare layers back.
 
-    Everything stays frozen. Raises ValueError when there is nothing to merge.
+    Everything stays frozen. Raises ValueError when there is nothing to merge, and for a base in NF4, which the sum would round again.
     """
     layers = adapters(model)
     if not layers:
         raise ValueError("lora: the model has no adapters to merge")
     for name, layer in layers.items():
+        if isinstance(layer.base, NF4Linear):
+            raise ValueError(f"{name}: is in nf4, which merging would round anew; merge into the 16-bit folder: python -m vgpt2.export")
         weight = layer.base.weight
         wide = torch.promote_types(weight.dtype, torch.float32)
         weight.copy_(weight.to(wide).addmm(layer.lora_B.to(wide), layer.lora_A.to(wide), alpha=layer.scale))

@@ -101,7 +101,8 @@ def assemble(cfg: TrainConfig, folder: Path, *, resume: bool, interrupts: Interr
         compare_with_start(folder, record)
         record["id"] = runrecord.read(folder)["id"]
     # LoRA trains fp32 adapters on a base in the compute precision; a full fine-tune keeps fp32 weights and computes under autocast
-    model = weights.load_model(cfg.model.path, dtype=dtype if cfg.lora else torch.float32, device=device)
+    number_type = dtype if cfg.lora else torch.float32
+    model = weights.load_model(cfg.model.path, dtype=number_type, device=device, quantization=cfg.model.quantization)
     weights.check_finite(model)
     model.recompute_layers = model.cfg.num_hidden_layers if cfg.model.gradient_checkpointing else 0
     if cfg.lora:

@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -33,6 +33,7 @@ from vgpt2.atomic import (
 )
 from vgpt2.model import CausalLM
 from vgpt2.model_config import ModelConfig
+from vgpt2.qlora import empty_nf4
 
 CONFIG, SINGLE, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
 EMBEDDING, HEAD = "model.embed_tokens.weight", "lm_head.weight"
@@ -46,19 +47,27 @@ ABANDONED_S = 3600
 FLOATS = ("F64", "F32", "F16", "BF16")
 
 
-def load_model(folder: Path | str, *, dtype: torch.dtype, device: torch.device | str) -> CausalLM:
+def load_model(
+    folder: Path | str, *, dtype: torch.dtype, device: torch.device | str, quantization: Literal["nf4"] | None = None
+) -> CausalLM:
     """The model in a Hugging Face folder, all weights in `dtype` on `device`, trainable and in training mode.
 
-    Peak memory is the model plus one tensor. Raises ValueError naming what is missing, unexpected or misshapen.
+    quantization: the decoder's matrices become frozen NF4 as they are read. Peak memory is the model plus one tensor, and the pages of
+    the open file, which the system takes back when it wants them. Raises ValueError naming what is missing, unexpected or misshapen.
     """
     folder = Path(folder)
     model, files = check_folder(folder)
+    quantised = empty_nf4(model) if quantization else {}
     weights: dict[str, Tensor] = {}
     for path, shapes in files.items():
         with opened(path) as tensors:
             for name in shapes:
                 # A copy even where nothing is converted: a mapped file that changes later would change the weights.
-                weights[name] = tensors.get_tensor(name).to(device=device, dtype=dtype, copy=True)
+                weight = tensors.get_tensor(name).to(device=device, dtype=dtype, copy=True)
+                if name in quantised:
+                    quantised[name].store(weight, name)
+                else:
+                    weights[name] = weight
     if model.cfg.tie_word_embeddings and not weights.setdefault(HEAD, weights[EMBEDDING]).equal(weights[EMBEDDING]):
         raise ValueError(f"{folder}: {HEAD} differs from the embedding, yet tie_word_embeddings is true; set it to false in {CONFIG}")
     model.load_state_dict(weights, assign=True)
