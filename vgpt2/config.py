@@ -54,6 +54,10 @@ class DataConfig(Part):
     """first rows only, for a trial; null: all"""
     workers: Natural | Literal["auto"] = "auto"
     """tokenising processes; 0: none, auto: by the size of the set"""
+    cache: str | None = "checkpoints/.tokens"
+    """folder where encoded rows are kept and mapped from, shared by runs; null: in memory, encoded at every start"""
+    cache_gib: Positive = 20.0
+    """size of that folder above which what was unused for longest is removed"""
     require_audit: bool = True
     """refuse a file whose manifest holds no passed audit"""
 

@@ -14,7 +14,7 @@ from vgpt2.layouts import Record
 from vgpt2.tokenizer import ChatTokenizer
 from vgpt2.workers import Crew, WorkerLost, in_order
 
-__all__ = ["Progress", "WorkerLost", "encode_all"]
+__all__ = ["Progress", "WorkerLost", "encode_all", "encode_into"]
 
 CHUNK = 64  # rows sent to a worker at once
 STALL_S = 30.0  # one chunk
@@ -47,7 +47,21 @@ def encode_all(
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> tuple[list[Example], Dropped]:
-    """The examples of `records` in their order, and the rows for which `encode` gave a reason (str) instead.
+    """The examples of `records` in their order, and the rows for which `encode` gave a reason (str) instead; see `encode_into`."""
+    examples: list[Example] = []
+    return examples, encode_into(examples.append, records, encode, tokenizer=tokenizer, workers=workers, progress=progress)
+
+
+def encode_into(
+    take: Callable[[Example], None],
+    records: Sequence[Record],
+    encode: Encode[Example],
+    *,
+    tokenizer: ChatTokenizer,
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> Dropped:
+    """Gives `take` the examples of `records` in their order; the rows for which `encode` gave a reason (str) instead.
 
     workers 0 encodes in this process; None chooses by the number of rows and cores. With workers, `encode` must be importable.
     Raises ValueError naming the rows for which `encode` raises one, WorkerLost when a worker dies or hangs.
@@ -56,7 +70,6 @@ def encode_all(
         workers = min(os.cpu_count() or 1, len(records) // ROWS_PER_WORKER)
         workers = workers if workers > 1 else 0  # one would only be a detour
     chunks = [records[start : start + CHUNK] for start in range(0, len(records), CHUNK)]
-    examples: list[Example] = []
     dropped, mistakes = Dropped(), Mistakes()
     crew = Crew("tokenising", "once more, or without workers: --set data.workers=0", STALL_S)
     how = (encode, tokenizer)
@@ -72,11 +85,11 @@ def encode_all(
                 elif isinstance(result, str):
                     dropped.add(result, record.where)
                 else:
-                    examples.append(result)
+                    take(result)
             if bar is not None:
                 bar.update(len(chunk))
     mistakes.refuse()
-    return examples, dropped
+    return dropped
 
 
 def _outcomes(how: tuple[Encode[Example], ChatTokenizer], chunk: Sequence[Record]) -> list[Example | str | _Mistake]:

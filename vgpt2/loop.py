@@ -25,6 +25,7 @@ from vgpt2.metrics import RunLog
 from vgpt2.model import CausalLM
 from vgpt2.optim import clip, learning_rate
 from vgpt2.packing import Packed, cut
+from vgpt2.tokencache import Row
 from vgpt2.tokenizer import ChatTokenizer
 
 Policy = Callable[[Packed], Tensor]  # (T,) log-probabilities of the labels
@@ -67,6 +68,14 @@ class Stage(Protocol):
 
     def encode(self, record: Record, tokenizer: ChatTokenizer) -> Any:
         """One row as an Example, or the reason (str) why it is dropped."""
+        ...
+
+    def store(self, example: Any) -> Row:
+        """What the token cache keeps of an encoded row."""
+        ...
+
+    def restore(self, row: Row) -> Any:
+        """The example that `store` was given."""
         ...
 
     def complete(self, train: list[Any], held_out: list[Any], *, seed: int) -> tuple[list[Any], list[Any]]:

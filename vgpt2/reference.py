@@ -33,9 +33,10 @@ def fingerprint(weights: str, examples: Sequence[Any], dtype: torch.dtype) -> st
     """sha256 over the starting weights' own fingerprint, every answer's ids and mask (KTO's mismatched ones too), and the precision."""
     digest = hashlib.sha256(f"{weights}/{dtype}".encode())
     for answer in (answer for example in examples for answer in example.answers):
-        digest.update(len(answer.input_ids).to_bytes(8, "little"))
-        digest.update(answer.input_ids.tobytes())
-        digest.update(answer.completion_mask.tobytes())
+        input_ids, completion_mask = answer.sequence
+        digest.update(len(input_ids).to_bytes(8, "little"))
+        digest.update(input_ids.tobytes())
+        digest.update(completion_mask.tobytes())
     return digest.hexdigest()
 
 
@@ -94,20 +95,19 @@ def compute(
     """The whole column (A,), going on where `column` holds numbers; mode and random state of the model stay as they are."""
     ends = list(accumulate(len(example.answers) for example in examples))
     column = torch.full((ends[-1],), torch.nan, dtype=torch.float64) if column is None else column
-    sequences = [[answer.sequence for answer in example.answers] for example in examples]
     # the same cuts whether it goes on or starts: a sum's last bit may depend on its neighbours in a matmul
-    sizes = [stored_tokens(answers) for answers in sequences]
+    sizes = [stored_tokens([answer.sequence for answer in example.answers]) for example in examples]
     plan = cut(range(len(examples)), sizes, max(budget, *sizes))  # without gradients there is room for an example above the budget
     device = next(model.parameters()).device
     was_training, saved_at = model.training, time.monotonic()
     model.eval()
     try:
         for rows in plan:  # examples in a row
-            values = column[ends[rows[0]] - len(sequences[rows[0]]) : ends[rows[-1]]]
+            values = column[ends[rows[0]] - len(examples[rows[0]].answers) : ends[rows[-1]]]
             if not values.isnan().any():
                 continue
             check()
-            packed = pack([answer for i in rows for answer in sequences[i]], share_prompts=True).to(device)
+            packed = pack([answer.sequence for i in rows for answer in examples[i].answers], share_prompts=True).to(device)
             with autocast():
                 values.copy_(sequence_logps(model(packed), packed.cu_seqlens))
             progress(len(values))

@@ -5,7 +5,7 @@ import os
 import shlex
 import sys
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,9 +16,10 @@ from safetensors.torch import load as from_bytes
 from safetensors.torch import save as to_bytes
 from tqdm import tqdm
 
-from vgpt2 import atomic, checkpoint, loop, lora, manifest, neftune, optim, preflight, probe, reference, runrecord, weights
+from vgpt2 import atomic, checkpoint, loop, lora, manifest, neftune, optim, preflight, probe, reference, runrecord, tokencache, weights
 from vgpt2.config import TrainConfig
-from vgpt2.dataset import Dropped, encode_all, read, split, split_turns
+from vgpt2.dataset import Dropped, read, split, split_turns
+from vgpt2.encoding import encode_into
 from vgpt2.flops import useful_flops
 from vgpt2.interrupts import Interrupted, Interrupts, exit_code
 from vgpt2.loading import device_and_dtype
@@ -29,23 +30,10 @@ from vgpt2.packing import label_count, shared_prompts
 from vgpt2.preview import render
 from vgpt2.runlock import RunLock, RunLockError
 from vgpt2.stages import STAGES
+from vgpt2.tokencache import Rows, Sink
 from vgpt2.tokenizer import ChatTokenizer
 
 STATE_FILE, OPTIMIZER_FILE = "trainer_state.json", "optimizer.safetensors"
-
-
-@dataclass(frozen=True)
-class Rows:
-    """The encoded rows of a run and what became of the others."""
-
-    train: list[Any]
-    held_out: list[Any]
-    read: int
-    dropped: Dropped
-
-    @property
-    def counts(self) -> dict[str, int]:
-        return {"read": self.read, "train": len(self.train), "held out": len(self.held_out), "dropped": self.dropped.total}
 
 
 def run(cfg: TrainConfig, *, resume: bool, steal_lock: bool, ignore_interrupts: bool) -> int:
@@ -181,7 +169,21 @@ def choose_device(cfg: TrainConfig) -> tuple[torch.device, torch.dtype]:
 
 
 def read_rows(cfg: TrainConfig, stage: Stage, tokenizer: ChatTokenizer) -> Rows:
-    """The rows of `data.train`, encoded, and those held out; raises ValueError when none is left to train on."""
+    """The rows of `data.train`, encoded or from the token cache, and those held out; raises ValueError when none is left to train on."""
+    rows = tokencache.rows(
+        cfg.data,
+        partial(tokencache.key_of, cfg, tokenizer.fingerprint),
+        store=stage.store,
+        restore=stage.restore,
+        build=partial(encode_rows, cfg, stage, tokenizer),
+        say=complain,
+    )
+    train, held_out = stage.complete(rows.train, rows.held_out, seed=cfg.seed)
+    return replace(rows, train=train, held_out=held_out)
+
+
+def encode_rows(cfg: TrainConfig, stage: Stage, tokenizer: ChatTokenizer, train: Sink, held_out: Sink) -> tuple[int, Dropped]:
+    """Fills `train` and `held_out` from the data files; how many rows were read, and what was dropped."""
     data, registry, seed = cfg.data, Path(cfg.data.registry), cfg.seed
     records, dropped = read(
         data.train, kind=cfg.stage, registry=registry, weights=data.weights, caps=data.caps, max_rows=data.max_rows, seed=seed
@@ -194,13 +196,12 @@ def read_rows(cfg: TrainConfig, stage: Stage, tokenizer: ChatTokenizer) -> Rows:
     if cfg.stage == "sft" and tokenizer.rewrites_turns:
         records, held_records = split_turns(records), split_turns(held_records)
     workers = None if cfg.data.workers == "auto" else cfg.data.workers
-    train, train_dropped = encode_all(records, stage.encode, tokenizer=tokenizer, workers=workers, progress=progress_bar)
-    held_out, held_dropped = encode_all(held_records, stage.encode, tokenizer=tokenizer, workers=workers, progress=progress_bar)
-    dropped = dropped + train_dropped + held_dropped
-    if not train:
-        raise ValueError(f"{cfg.data.train[0]}: none of {len(records)} rows can be trained on\n{dropped}")
-    train, held_out = stage.complete(train, held_out, seed=cfg.seed)
-    return Rows(train, held_out, len(records) + len(held_records), dropped)
+    for part, sink in ((records, train), (held_records, held_out)):
+        lost = encode_into(sink.append, part, stage.encode, tokenizer=tokenizer, workers=workers, progress=progress_bar)
+        if part is records and lost.total == len(records):
+            raise ValueError(f"{data.train[0]}: none of {len(records)} rows can be trained on\n{dropped + lost}")
+        dropped = dropped + lost
+    return len(records) + len(held_records), dropped
 
 
 def report_rows(stage: Stage, rows: Rows, steps: list[list[list[int]]]) -> None:
@@ -209,6 +210,8 @@ def report_rows(stage: Stage, rows: Rows, steps: list[list[list[int]]]) -> None:
     units = sum(example.units for example in rows.train)
     trained = f"{len(rows.train):,} rows, {tokens:,} tokens, {units:,} {stage.unit}s to train on"
     print(f"{trained}; {len(rows.held_out):,} rows held out; {len(steps):,} steps")
+    if rows.cache:
+        print(f"tokens are mapped from {rows.cache}")
     markers = sum(1 for example in rows.train if example.markers)
     if markers:
         print(f"{markers:,} rows hold control strings in their text; they are encoded as text")

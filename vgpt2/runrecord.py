@@ -24,6 +24,8 @@ FREE_KEYS = frozenset(
         "log_every",
         "nonfinite_limit",
         "data.workers",
+        "data.cache",
+        "data.cache_gib",
         "data.require_audit",
         "checkpoint.save_every",
         "checkpoint.keep",

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.skipif(os.name == "nt", reason="sends POSIX signals")
 # stage, the function before which the signal comes, at which call, and the step that is saved: None before the run began
 PHASES = {
     "read": ("sft", "vgpt2.run:read", 1, None),
-    "tokenise": ("sft", "vgpt2.run:encode_all", 1, None),
+    "tokenise": ("sft", "vgpt2.run:encode_into", 1, None),
     "load": ("dpo", "vgpt2.weights:load_model", 1, None),
     "record": ("sft", "vgpt2.runrecord:write", 1, None),
     "reference pass": ("dpo", "vgpt2.reference:sequence_logps", 3, 0),

@@ -19,7 +19,8 @@ from vgpt2.losses.orpo import orpo_loss
 from vgpt2.losses.rpo import chosen_nll
 from vgpt2.losses.simpo import simpo_loss
 from vgpt2.packing import Packed, pack, plan_examples, stored_tokens
-from vgpt2.stages.answers import Answer, encode_answer
+from vgpt2.stages.answers import Answer, encode_answer, restored_answers
+from vgpt2.tokencache import Row
 from vgpt2.tokenizer import ChatTokenizer
 
 Metrics = dict[str, tuple[Tensor, int]]
@@ -96,6 +97,13 @@ class DPO:
         if np.array_equal(chosen.input_ids, rejected.input_ids):
             return "chosen equals rejected"
         return DPOExample(record.where, (chosen, rejected), chosen.markers + rejected.markers)
+
+    def store(self, example: DPOExample) -> Row:
+        return Row(example.where, example.sequences, tuple(answer.markers for answer in example.answers))
+
+    def restore(self, row: Row) -> DPOExample:
+        chosen, rejected = restored_answers(row)
+        return DPOExample(row.where, (chosen, rejected), sum(row.markers))
 
     def complete(self, train: list[DPOExample], held_out: list[DPOExample], *, seed: int) -> tuple[list[DPOExample], list[DPOExample]]:
         return train, held_out

@@ -1,5 +1,6 @@
 """Kahneman-Tversky optimization: single answers, desirable or not, against the step's KL estimate."""
 
+import hashlib
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -15,7 +16,8 @@ from vgpt2.losses.apo import apo_zero_unpaired_loss
 from vgpt2.losses.kto import kto_loss
 from vgpt2.losses.logps import sequence_logps
 from vgpt2.packing import Packed, pack, plan_examples
-from vgpt2.stages.answers import Answer, encode_answer
+from vgpt2.stages.answers import Answer, Mismatched, encode_answer, restored_answers
+from vgpt2.tokencache import Row
 from vgpt2.tokenizer import ChatTokenizer
 
 Metrics = dict[str, tuple[Tensor, int]]
@@ -26,19 +28,25 @@ class KTOExample:
     """An answer with its label; answers[1], where there is one, is the mismatched answer: this prompt, another row's answer."""
 
     where: str
-    answers: tuple[Answer, ...]
+    answers: tuple[Answer | Mismatched, ...]
     is_desirable: bool
     markers: int
     ref_logps: tuple[float, ...] | None = None  # one a member of `answers`
     units: int = 1  # an answer
 
     @property
+    def own(self) -> Answer:
+        own = self.answers[0]
+        assert isinstance(own, Answer)
+        return own
+
+    @property
     def sequences(self) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
-        return (self.answers[0].sequence,)
+        return (self.own.sequence,)
 
     @property
     def tokens(self) -> int:
-        return len(self.answers[0].input_ids)
+        return self.own.tokens
 
 
 @dataclass(frozen=True)
@@ -89,6 +97,13 @@ class KTO:
             return answer
         assert record.label is not None  # dataset.read has normalised it
         return KTOExample(record.where, (answer,), record.label, answer.markers)
+
+    def store(self, example: KTOExample) -> Row:
+        return Row(example.where, example.sequences, (example.markers,), example.is_desirable)
+
+    def restore(self, row: Row) -> KTOExample:
+        assert row.label is not None
+        return KTOExample(row.where, tuple(restored_answers(row)), row.label, sum(row.markers))
 
     def complete(self, train: list[KTOExample], held_out: list[KTOExample], *, seed: int) -> tuple[list[KTOExample], list[KTOExample]]:
         """Both sets with their mismatched answers; the class weights come from the training rows."""
@@ -180,9 +195,9 @@ def class_weights(cfg: KTOConfig, labels: Sequence[bool]) -> tuple[float, float]
 def add_mismatched(examples: list[KTOExample], cutoff_tokens: int, *, seed: int) -> list[KTOExample]:
     """Each example with another row's answer behind its own prompt, where a row with another prompt is left and it fits."""
     completed = []
-    for example, partner in zip(examples, mismatched_partners([example.answers[0] for example in examples], seed=seed)):
-        own = example.answers[0]
-        swapped = None if partner is None else swap_answer(own, examples[partner].answers[0], cutoff_tokens)
+    for example, partner in zip(examples, mismatched_partners([example.own for example in examples], seed=seed)):
+        own = example.own
+        swapped = None if partner is None else swap_answer(own, examples[partner].own, cutoff_tokens)
         completed.append(example if swapped is None else replace(example, answers=(own, swapped)))
     return completed
 
@@ -193,7 +208,7 @@ def mismatched_partners(answers: Sequence[Answer], *, seed: int) -> list[int | N
     Rows are laid out by prompt, prompts in seeded order; a shift by the size of the largest group leaves every group when no group holds
     more than half of the rows.
     """
-    prompts = [answer.input_ids[: answer.prompt_tokens].tobytes() for answer in answers]
+    prompts = [hashlib.blake2b(answer.input_ids[: answer.prompt_tokens].tobytes(), digest_size=16).digest() for answer in answers]
     order = sorted(range(len(prompts)), key=lambda i: prompts[i])
     groups = [list(rows) for _, rows in groupby(order, key=lambda i: prompts[i])]
     random.Random(f"{seed}/mismatched").shuffle(groups)
@@ -207,11 +222,10 @@ def mismatched_partners(answers: Sequence[Answer], *, seed: int) -> list[int | N
     return partners
 
 
-def swap_answer(own: Answer, other: Answer, cutoff_tokens: int) -> Answer | None:
+def swap_answer(own: Answer, other: Answer, cutoff_tokens: int) -> Mismatched | None:
     """The prompt of `own` with the answer of `other`; None when the two are longer than `cutoff_tokens`."""
-    ids = np.concatenate((own.input_ids[: own.prompt_tokens], other.input_ids[other.prompt_tokens :]))
-    mask = np.concatenate((own.completion_mask[: own.prompt_tokens], other.completion_mask[other.prompt_tokens :]))
-    return Answer(ids, mask, own.prompt_tokens, 0) if len(ids) <= cutoff_tokens else None
+    swapped = Mismatched(own, other)
+    return swapped if swapped.tokens <= cutoff_tokens else None
 
 
 def answer_metrics(policy_logps: Tensor, rewards: Tensor, is_desirable: Tensor, beta_kl: Tensor) -> Metrics:

@@ -13,6 +13,7 @@ from vgpt2.config import TrainConfig
 from vgpt2.dataset import Record
 from vgpt2.losses.sft import sft_loss
 from vgpt2.packing import Packed, label_count, pack, plan_batches
+from vgpt2.tokencache import Row
 from vgpt2.tokenizer import ChatTokenizer
 
 
@@ -68,6 +69,13 @@ class SFT:
             return "no supervised token"
         ids, mask = np.asarray(encoded.input_ids, np.int32), np.asarray(encoded.completion_mask, bool)
         return SFTExample(record.where, ids, mask, encoded.markers)
+
+    def store(self, example: SFTExample) -> Row:
+        return Row(example.where, example.sequences, (example.markers,))
+
+    def restore(self, row: Row) -> SFTExample:
+        ((ids, mask),) = row.sequences
+        return SFTExample(row.where, ids, mask, sum(row.markers))
 
     def complete(self, train: list[SFTExample], held_out: list[SFTExample], *, seed: int) -> tuple[list[SFTExample], list[SFTExample]]:
         return train, held_out
