@@ -46,13 +46,13 @@ WARM = [  # what a run imports, also what it imports late
 
 @dataclass(frozen=True)
 class Done:
-    """How a run ended; `seconds` since its start, `answered_s` since its trigger was pulled."""
+    """How a run ended; `seconds` since its start, `answered_cpu_s` CPU seconds of its own since its trigger was pulled."""
 
     code: int
     out: str
     err: str
     seconds: float
-    answered_s: float | None = None
+    answered_cpu_s: float | None = None
 
 
 @dataclass(frozen=True)
@@ -84,9 +84,9 @@ class Run:
         if self.process.exitcode is None:
             self.process.kill()
             raise TimeoutError(f"still running after {timeout_s} s: {self._read('out')}{self._read('err')}")
-        pulled = self._read("pulled")
-        answered_s = ended - float(pulled.split()[0]) if pulled else None
-        done = Done(self.process.exitcode, self._read("out"), self._read("err"), ended - self.began, answered_s)
+        pulled, left = self._read("pulled"), self._read("left")
+        answered_cpu_s = float(left) - float(pulled) if pulled and left else None
+        done = Done(self.process.exitcode, self._read("out"), self._read("err"), ended - self.began, answered_cpu_s)
         shutil.rmtree(self.streams)
         return done
 
@@ -219,7 +219,10 @@ def _child(argv: list[str], streams: Path, trigger: Trigger | None, environment:
     if trigger is None or trigger.place != PLOT:
         plot.loss_curve = lambda rows, title: b"a picture takes longer than the run"
     sys.argv = ["train", *argv]
-    sys.exit(command.main(argv))
+    try:
+        sys.exit(command.main(argv))
+    finally:
+        (streams / "left").write_text(str(time.process_time()), "utf-8")
 
 
 def _set(trigger: Trigger, pulled: Path) -> None:
@@ -235,7 +238,7 @@ def _set(trigger: Trigger, pulled: Path) -> None:
         nonlocal calls
         calls += 1
         if calls == trigger.call:
-            pulled.write_text(str(time.monotonic()), "utf-8")
+            pulled.write_text(str(time.process_time()), "utf-8")
             if trigger.signals:
                 _send(trigger.signals, trigger.apart_s)
         if trigger.instead and calls >= trigger.call:

@@ -10,7 +10,7 @@ from vgpt2.interrupts import start_worker
 
 def job(number: int) -> int:
     print("pid", os.getpid(), flush=True)
-    time.sleep(60)
+    time.sleep(600)
     return number
 
 

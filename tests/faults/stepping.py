@@ -1,6 +1,7 @@
 """A small run that signals are sent to: stepping.py WORK [RUN_DIR] [--ignore-interrupts]. WORK is what it does between safe points.
 
-Says "ready" when a signal may come, "step N" after each step, "stopped N" and "ignored N" at the end. Ends after 40 steps by itself.
+Says "ready" when a signal may come, "step N" after each step, "stopped N" and "ignored N" at the end. What prints, and what
+ignores interrupts, ends after 40 steps by itself; everything else lasts ten minutes.
 """
 
 import contextlib
@@ -14,23 +15,27 @@ from faults.saving import save_step
 
 from vgpt2.interrupts import Interrupted, Interrupts, exit_code
 
-STEPS = 40
+STEPS, STEP_S = 40, 0.05
+TEN_MINUTES_S = 600
 
 
 def work(kind: str, step: int) -> None:
     if kind == "save":
         save_step(Path(sys.argv[2]), step + 10)
+    elif kind == "endless" and step == 1:  # one native call that lets other threads run and is over long after the test
+        say("busy")
+        hashlib.pbkdf2_hmac("sha256", b"", b"", 2**31 - 1)
     elif kind == "native" and step == 1:  # seconds in one call that lets other threads run, like a backward pass
         began = time.process_time()
         hashlib.pbkdf2_hmac("sha256", b"", b"", 100_000)
-        iterations = int(100_000 * 3.0 / (time.process_time() - began))
+        iterations = int(100_000 * 1.5 / (time.process_time() - began))
         say("busy")
         hashlib.pbkdf2_hmac("sha256", b"", b"", iterations)
     elif kind == "greedy" and step == 1:  # seconds in one call that lets nobody run, like an import of a big library
         say("busy")
         sum(range(60_000_000))
     else:
-        time.sleep(0.05)
+        time.sleep(STEP_S)
 
 
 def say(line: str) -> None:
@@ -45,10 +50,10 @@ def main() -> int:
             with interrupts.at_once():
                 if kind == "load":
                     say("ready")
-                    time.sleep(30)
+                    time.sleep(TEN_MINUTES_S)
             print("kept in a buffer", end=" ")
             say("ready")
-            for step in range(STEPS):
+            for step in range(STEPS if ignore or kind == "print" else int(TEN_MINUTES_S / STEP_S)):
                 interrupts.check()
                 work(kind, step)
                 done += 1
