@@ -14,6 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from kernels.dispatch import uses_triton
+from kernels.nf4 import NF4, dequantise
 from vgpt2.projections import Factors, kept, multiply
 
 BLOCK, NESTED_BLOCK = 64, 256  # weights that share a scale, scales that share one of theirs
@@ -69,12 +71,17 @@ class NF4Linear(nn.Module):
     def dequantised(self, dtype: torch.dtype) -> Tensor:
         """W (out, in) in `dtype`, good until the next layer's is made.
 
-        bitsandbytes writes into a given room on CUDA; on the CPU it makes a tensor that lives as long as the matmul.
+        Our kernel and on CUDA bitsandbytes write into the shared room; on the CPU bitsandbytes makes a tensor that lives as long as the
+        matmul.
         """
-        codes = self._codes
+        codes, shape = self._codes, (self.out_features, self.in_features)
+        if uses_triton(torch.empty(0, dtype=self.dtype, device=codes.device)):
+            nested = self.scales.state2
+            stored = NF4(codes.view(-1), self.scales.absmax, nested.code, nested.absmax, self.scales.offset, shape, BLOCK)
+            return dequantise(stored, self.workspace.room(torch.Size(shape), self.dtype, codes.device)).to(dtype)
         room = self.workspace.room(self.scales.shape, self.dtype, codes.device) if codes.is_cuda else None
         weight: Tensor = bitsandbytes_functional().dequantize_4bit(codes, self.scales, out=room)
-        return weight.view(self.out_features, self.in_features).to(dtype)
+        return weight.view(shape).to(dtype)
 
     def factors(self, x: Tensor) -> Factors:
         device = x.device.type

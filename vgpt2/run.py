@@ -16,6 +16,7 @@ from safetensors.torch import load as from_bytes
 from safetensors.torch import save as to_bytes
 from tqdm import tqdm
 
+from kernels.dispatch import uses_triton
 from vgpt2 import atomic, checkpoint, loop, lora, manifest, neftune, optim, preflight, probe, reference, runrecord, tokencache, weights
 from vgpt2.config import TrainConfig
 from vgpt2.dataset import Dropped, read, split, split_turns
@@ -24,6 +25,7 @@ from vgpt2.flops import useful_flops
 from vgpt2.interrupts import Interrupted, Interrupts, exit_code
 from vgpt2.loading import device_and_dtype
 from vgpt2.loop import Job, Stage, State, plan_run
+from vgpt2.memory import GIB, Plan, chosen, fullest_of, room_on, setup_of
 from vgpt2.metrics import RunLog, peak_memory_bytes
 from vgpt2.model import CausalLM
 from vgpt2.packing import label_count, shared_prompts
@@ -36,15 +38,18 @@ from vgpt2.tokenizer import ChatTokenizer
 STATE_FILE, OPTIMIZER_FILE = "trainer_state.json", "optimizer.safetensors"
 
 
-def run(cfg: TrainConfig, *, resume: bool, steal_lock: bool, ignore_interrupts: bool) -> int:
-    """Exit code of the training command; once a step is done, the run folder holds a resumable state whatever happens."""
+def run(cfg: TrainConfig, *, resume: bool, steal_lock: bool, ignore_interrupts: bool, cap_gib: float | None = None) -> int:
+    """Exit code of the training command; once a step is done, the run folder holds a resumable state whatever happens.
+
+    cap_gib: GPU memory for tensors, where not all that is free is to be used.
+    """
     folder = preflight.run_folder(cfg)
     began = time.monotonic()
     with Interrupts(ignore=ignore_interrupts, say=complain) as interrupts, RunLock(folder, steal=steal_lock, say=complain) as lock:
         checkpoint.sweep(folder)
         try:
             with interrupts.at_once():
-                assembled = assemble(cfg, folder, resume=resume, interrupts=interrupts, lock=lock)
+                assembled = assemble(cfg, folder, resume=resume, interrupts=interrupts, lock=lock, cap_gib=cap_gib)
             if assembled is None:
                 print(f"nothing is left to do: {runrecord.read_summary(folder)['line']}")
                 return 0
@@ -62,13 +67,15 @@ def run(cfg: TrainConfig, *, resume: bool, steal_lock: bool, ignore_interrupts: 
                 raise
             peak = (peak_memory_bytes(choose_device(cfg)[0]) or 0) / 2**30
             at = f"peak {peak:.1f} GiB with batch.micro_batch_tokens {cfg.batch.micro_batch_tokens}"
-            cure = "halve that (it changes no result), or --set model.gradient_checkpointing=true"
+            cure = "halve that (it changes no result)"
             raise ValueError(f"out of memory, {at}; {cure}\n{what_is_left(folder)}") from error
         finish(job, state, rows, seconds=time.monotonic() - began)
     return 0
 
 
-def assemble(cfg: TrainConfig, folder: Path, *, resume: bool, interrupts: Interrupts, lock: RunLock) -> tuple[Job, State, Rows] | None:
+def assemble(
+    cfg: TrainConfig, folder: Path, *, resume: bool, interrupts: Interrupts, lock: RunLock, cap_gib: float | None
+) -> tuple[Job, State, Rows] | None:
     """Everything a run needs, in the order in which it can be refused; run.json is written last, before step 1.
 
     None for a run to resume that has finished.
@@ -83,6 +90,7 @@ def assemble(cfg: TrainConfig, folder: Path, *, resume: bool, interrupts: Interr
     rows = read_rows(cfg, stage, tokenizer)
     steps = plan_run(stage, [example.tokens for example in rows.train], cfg)
     report_rows(stage, rows, steps)
+    plan = plan_memory(cfg, rows, steps, device, dtype, cap_gib)
 
     record = runrecord.describe(cfg, rows=rows.counts, tokenizer=tokenizer.fingerprint, device=device)
     if resume:
@@ -92,7 +100,7 @@ def assemble(cfg: TrainConfig, folder: Path, *, resume: bool, interrupts: Interr
     number_type = dtype if cfg.lora else torch.float32
     model = weights.load_model(cfg.model.path, dtype=number_type, device=device, quantization=cfg.model.quantization)
     weights.check_finite(model)
-    model.recompute_layers = model.cfg.num_hidden_layers if cfg.model.gradient_checkpointing else 0
+    model.recompute_layers = plan.recomputed
     if cfg.lora:
         lora.add_lora(model, cfg.lora, seed=cfg.seed)
     if cfg.stage == "sft" and cfg.sft.neftune_alpha:
@@ -165,6 +173,7 @@ def choose_device(cfg: TrainConfig) -> tuple[torch.device, torch.dtype]:
     if cfg.deterministic and device.type == "cuda":
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True)
+    uses_triton(torch.empty(0, dtype=dtype, device=device))  # a wrong VGPT2_KERNELS is refused before a weight is read
     return device, dtype
 
 
@@ -218,6 +227,22 @@ def report_rows(stage: Stage, rows: Rows, steps: list[list[list[int]]]) -> None:
     print(rows.dropped)
     for line in stage.notes():
         print(line)
+
+
+def plan_memory(
+    cfg: TrainConfig, rows: Rows, steps: list[list[list[int]]], device: torch.device, dtype: torch.dtype, cap_gib: float | None
+) -> Plan:
+    """How many layers are recomputed; refuses what cannot fit before a weight is read. A cap also binds the card's allocator."""
+    model = weights.read_config(cfg.model.path)
+    setup = setup_of(model, cfg, compute=dtype.itemsize, on_cuda=device.type == "cuda")
+    room = room_on(device, cap_gib)
+    plan = chosen(cfg, setup, fullest_of(rows.train, steps), room)
+    if cap_gib is not None and device.type == "cuda":
+        torch.cuda.set_per_process_memory_fraction(min(1.0, cap_gib * GIB / torch.cuda.mem_get_info(device)[1]), device)
+    if room is not None:
+        peak = f"{plan.peak / GIB:.2f} of {room / GIB:.2f} GiB at the fullest moment, {plan.moment}"
+        print(f"memory: {peak}; {plan.recomputed} of {model.num_hidden_layers} layers run again in the backward pass")
+    return plan
 
 
 def flops_per_token(model: CausalLM, rows: Rows, trained: int | None) -> float:

@@ -1,5 +1,10 @@
 """NF4 against bitsandbytes' own codes and values."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 from torch.testing import assert_close
@@ -46,3 +51,21 @@ def test_the_buffers_rows_may_lie_apart_and_what_lies_between_is_left_alone():
 def test_another_buffer_is_refused(buffer: torch.Tensor):
     with pytest.raises(ValueError, match="with columns side by side"):
         dequantise(quantised((5, 123))[0], buffer)
+
+
+def test_a_4_bit_layer_reads_its_codes_alike_by_our_kernel_and_by_bitsandbytes():
+    """(97, 123): rows that share blocks; the interpreter cuts off the digit that bitsandbytes rounds."""
+    pytest.importorskip("triton", reason="triton is not installed here; it is made for Linux")
+    code = (
+        "import os, torch; from torch import nn; from vgpt2.qlora import NF4Linear, Workspace\n"
+        "layer = NF4Linear(nn.Linear(123, 97).bfloat16(), Workspace())\n"
+        "layer.store(torch.randn(97, 123, generator=torch.Generator().manual_seed(0)).bfloat16(), 'w')\n"
+        "theirs = layer.dequantised(torch.float32).clone()\n"
+        "os.environ['VGPT2_KERNELS'] = 'triton'\n"
+        "ours = layer.dequantised(torch.float32)\n"
+        "assert ours.shape == theirs.shape == (97, 123) and layer.workspace._rooms\n"
+        "print(((ours - theirs).abs() <= theirs.abs() * 2**-7).all().item(), theirs.abs().max().item() > 2)\n"
+    )
+    env = {key: value for key, value in os.environ.items() if not key.startswith("VGPT2")} | {"TRITON_INTERPRET": "1"}
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, cwd=Path(__file__).parents[2])
+    assert done.stdout.strip() == "True True", done.stderr
