@@ -34,11 +34,16 @@ def load(model: type[M], path: Path, overrides: Sequence[str] = ()) -> M:
     """The config in `path` with `overrides` on top; raises ConfigError naming every mistake (ten at most)."""
     tree, places = read(path)
     errors = [error for override in overrides for error in _override(tree, places, override)]
+    return validated(model, tree, path, places, errors)
+
+
+def validated(model: type[M], tree: Tree, path: Path, places: dict[str, str] | None = None, errors: Sequence[str] = ()) -> M:
+    """The config that a mapping from `path` stands for; raises ConfigError with `errors` and every mistake, by their places in the file."""
     try:
         cfg = model.model_validate(tree)
     except ValidationError as refusal:
-        errors += [_sentence(model, path, places, dict(error)) for error in refusal.errors()]
-        raise ConfigError(errors) from None
+        found = [_sentence(model, path, places or {}, dict(error)) for error in refusal.errors()]
+        raise ConfigError([*errors, *found]) from None
     if errors:
         raise ConfigError(errors)
     return cfg

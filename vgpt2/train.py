@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from vgpt2 import __version__, preflight
+from vgpt2 import __version__, llamafactory, preflight
 from vgpt2.config import TrainConfig
 from vgpt2.configfile import ConfigError, keys, load
 from vgpt2.encoding import WorkerLost
@@ -16,6 +16,7 @@ EXAMPLES = """examples:
   python -m vgpt2.train --stage sft
   python -m vgpt2.train --stage sft --run trial --set optim.lr=1e-3 --set epochs=2
   python -m vgpt2.train --stage sft --run trial --resume
+  python -m vgpt2.train --from-llamafactory theirs.yaml --config configs/mine.yaml
 """
 
 
@@ -27,6 +28,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(f"{name:30} {default:12} {description} [{kind}]")
         return 0
     try:
+        if args.from_llamafactory:
+            print(llamafactory.convert(args.from_llamafactory, args.config))
+            stage = load(TrainConfig, args.config).stage
+            print(f"{args.config}: written; train by it with: python -m vgpt2.train --stage {stage} --config {args.config}")
+            return 0
         cfg = config_of(args)
         if errors := preflight.mistakes(cfg, resume=args.resume, preview=args.preview is not None):
             raise ConfigError(errors)
@@ -67,6 +73,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--stage", choices=STAGES, help="which objective (required unless --resume)")
     parser.add_argument("--config", type=Path, help="YAML file; default configs/STAGE.yaml")
+    parser.add_argument("--from-llamafactory", type=Path, metavar="FILE", help="turn a LLaMA-Factory YAML into a new --config, and stop")
     parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE", help="one key, may be repeated")
     parser.add_argument("--run", help="name of the run and of its folder; default the config's, else the stage")
     parser.add_argument("--resume", action="store_true", help="go on from the newest good checkpoint of --run")
@@ -77,6 +84,10 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--debug", action="store_true", help="tracebacks for mistakes too")
     parser.add_argument("--version", action="version", version=f"vgpt2 {__version__}")
     args = parser.parse_args(argv)
+    if args.from_llamafactory:
+        if args.config is None:
+            parser.error("--from-llamafactory writes a config; name it with --config FILE")
+        return args
     if args.stage is None and not (args.resume and args.run) and not args.keys:
         parser.error("--stage is missing; choose sft, dpo or kto")
     return args
