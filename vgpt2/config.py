@@ -31,8 +31,8 @@ class ModelSource(Part):
     """precision of the matmuls and of frozen weights; auto: bfloat16 where the device has it"""
     quantization: Literal["nf4"] | None = None
     """nf4: frozen matrices in 4 bits (QLoRA), quantised while loading; embeddings, head and norms stay in `dtype`; null: none"""
-    gradient_checkpointing: bool = False
-    """recompute each layer in the backward: far less memory, about a third more time"""
+    gradient_checkpointing: bool | Literal["auto"] | Natural = False
+    """layers that run again in the backward: true, or how many; each costs a third of its time. auto: as few as the card needs"""
 
 
 class DataConfig(Part):

@@ -41,7 +41,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         if args.preview is not None:
             return run.preview(cfg, rows=args.preview)
-        return run.run(cfg, resume=args.resume, steal_lock=args.steal_lock, ignore_interrupts=args.ignore_interrupts)
+        return run.run(
+            cfg, resume=args.resume, steal_lock=args.steal_lock, ignore_interrupts=args.ignore_interrupts, cap_gib=args.cap_gib
+        )
     except (ValueError, OSError) as error:
         if args.debug:
             raise
@@ -80,6 +82,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--preview", type=int, metavar="N", help="show N rows with their supervised tokens and stop; no model is loaded")
     parser.add_argument("--keys", action="store_true", help="list every config key with its default and stop")
     parser.add_argument("--ignore-interrupts", action="store_true", help="count stray Ctrl+C instead of stopping; SIGTERM still stops")
+    parser.add_argument("--cap-gib", type=float, metavar="X", help="GPU memory for tensors; default what is free on the card")
     parser.add_argument("--steal-lock", action="store_true", help="take over a run folder whose lock another machine holds")
     parser.add_argument("--debug", action="store_true", help="tracebacks for mistakes too")
     parser.add_argument("--version", action="version", version=f"vgpt2 {__version__}")
@@ -88,6 +91,8 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         if args.config is None:
             parser.error("--from-llamafactory writes a config; name it with --config FILE")
         return args
+    if args.cap_gib is not None and not args.cap_gib > 0:
+        parser.error("--cap-gib must be above 0")
     if args.stage is None and not (args.resume and args.run) and not args.keys:
         parser.error("--stage is missing; choose sft, dpo or kto")
     return args

@@ -1,0 +1,44 @@
+"""The model configs on a model of a thousandth of the size, on the CPU; and the room that a run is given."""
+
+from pathlib import Path
+
+import pytest
+from tiny_runs import differences, train
+
+SCALED = {
+    "device": "cpu",
+    "model.dtype": "float32",
+    "data.train": ["data/samples/sft_chat.jsonl"],
+    "data.validation": 0,
+    "data.cutoff_tokens": 256,
+    "data.require_audit": False,
+    "data.workers": 0,
+    "batch.pack_tokens": 256,
+    "batch.packs_per_step": 1,
+    "batch.micro_batch_tokens": 512,
+    "max_steps": 2,
+}
+
+
+@pytest.mark.parametrize("path", sorted(Path("configs/models").glob("*.yaml")), ids=lambda path: path.stem)
+def test_a_scaled_down_twin_of_each_model_config_trains(path, place):
+    done = train(place.argv("sft", **SCALED)[:2] + ["--config", str(path)] + place.argv("sft", **SCALED)[4:])
+    assert done.code == 0, done.err
+    assert "done: 2 of 2 steps" in done.out
+
+
+def test_a_run_says_what_it_will_hold_and_recomputes_what_the_room_asks_for(place, undisturbed):
+    """20 MiB with none of the four layers recomputed; which of them run again changes no bit."""
+    done = train([*place.argv("sft", model__gradient_checkpointing="auto"), "--cap-gib", "0.016"])
+    assert done.code == 0, done.err
+    assert "of 0.02 GiB at the fullest moment" in done.out
+    layers = int(done.out.split(" layers run again")[0].rsplit("; ", 1)[1].split(" of ")[0])
+    assert 0 < layers < 4
+    assert differences(place.output / "run", undisturbed("sft")) == []
+
+
+def test_a_run_without_room_is_refused_before_the_model_is_read(place):
+    done = train([*place.argv("sft", model__gradient_checkpointing="auto"), "--cap-gib", "0.005"])
+    assert done.code == 2
+    assert done.err.splitlines()[-1].startswith("batch.micro_batch_tokens 256: needs 0.0")
+    assert not (place.output / "run" / "run.json").exists()

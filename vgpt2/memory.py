@@ -1,0 +1,310 @@
+"""What a training step holds in GPU memory, counted from shapes, and the fewest recomputed layers that fit.
+
+    plan = chosen(cfg, setup_of(model, cfg, compute=2), batch, room)       # refuses what does not fit
+
+A layer that is not recomputed keeps x, q, k, v, attention's result, x + attention, gate, up and two x A^T; a recomputed one keeps x.
+The layers at the front are the recomputed ones: when their turn comes in the backward pass, what the others kept is gone.
+D hidden, I feed-forward, H heads, T tokens, S scored ones.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from kernels.linear_logps import CHUNK, TILE_CPU, TILE_CUDA
+from vgpt2.config import LoRAConfig, TrainConfig
+from vgpt2.model_config import ModelConfig
+from vgpt2.packing import label_count
+
+GIB = 2**30
+FLOAT = 4  # bytes of a float32
+WORKSPACE = int(0.35 * GIB)  # cuBLAS, flash attention's scratch and what the allocator rounds up
+SAFE = 0.97  # of the room is what `auto` fills: the allocator cannot use the gaps between its blocks
+EIGHT_BIT_BLOCK = 256  # numbers that share a scale
+NF4_BITS = 4 + 8 / 64 + 32 / (64 * 256)  # with double quantisation: a byte for 64 weights, a float32 for 256 of those
+
+
+@dataclass(frozen=True)
+class Setup:
+    """Shapes and what else decides the bytes. lora None: every weight is trained, in float32 under autocast."""
+
+    model: ModelConfig
+    lora: LoRAConfig | None
+    compute: int  # bytes of a number in the matmuls: 2 or 4
+    nf4: bool = False  # the layers' frozen matrices
+    eight_bit_moments: bool = False
+    in_backward: bool = False  # every weight is trained in the matmuls' precision and steps as soon as its gradient is there
+    on_cuda: bool = True
+
+    @property
+    def residual(self) -> int:
+        """Bytes of a weight that is not quantised, and so of a number of the residual stream, which the embedding begins."""
+        return self.compute if self.lora or self.in_backward else FLOAT
+
+
+@dataclass(frozen=True)
+class MicroBatch:
+    """Tokens of one forward and backward: stored, with a label, and seen as keys (a shared prompt is seen more than once)."""
+
+    tokens: int
+    scored: int
+    keys: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Bytes by what they are for at the fullest moment of a step, which `moment` names; `peak` is their sum."""
+
+    recomputed: int  # layers
+    moment: str
+    rows: dict[str, int]
+
+    @property
+    def peak(self) -> int:
+        return sum(self.rows.values())
+
+
+def setup_of(model: ModelConfig, cfg: TrainConfig, *, compute: int, on_cuda: bool = True) -> Setup:
+    """compute: bytes of a number in the matmuls."""
+    return Setup(
+        model,
+        cfg.lora,
+        compute,
+        nf4=cfg.model.quantization == "nf4",
+        eight_bit_moments=cfg.optim.kind == "adamw8bit",
+        in_backward=cfg.optim.in_backward,
+        on_cuda=on_cuda,
+    )
+
+
+def fullest(cfg: TrainConfig, tokens: int) -> MicroBatch:
+    """The micro-batch of `tokens` that takes the most: every token scored, and DPO's stored ones nearly all a prompt seen twice."""
+    return MicroBatch(tokens, tokens, 2 * tokens if cfg.stage == "dpo" else tokens)
+
+
+def fullest_of(examples: Sequence[Any], steps: Iterable[Sequence[Sequence[int]]]) -> MicroBatch:
+    """The most tokens, scored ones and keys that any micro-batch of the steps' example indices has."""
+    sizes = []
+    for example in examples:
+        ids, masks = zip(*example.sequences)
+        sizes.append((example.tokens, sum(map(label_count, masks)), sum(map(len, ids))))
+    totals = [tuple(map(sum, zip(*(sizes[index] for index in rows)))) for step in steps for rows in step]
+    return MicroBatch(*map(max, zip(*totals)))
+
+
+def room_on(device: torch.device, cap_gib: float | None) -> int | None:
+    """Bytes for tensors: the cap, else what is free on the card; None on a CPU without a cap, whose limit nobody knows."""
+    if cap_gib is not None:
+        return int(cap_gib * GIB)
+    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else None
+
+
+def chosen(cfg: TrainConfig, setup: Setup, batch: MicroBatch, room: int | None) -> Plan:
+    """The plan that model.gradient_checkpointing asks for.
+
+    Raises ValueError when it takes more than `room` bytes, with the nearest setting that does not; no room given: nothing is refused.
+    """
+    asked, layers = cfg.model.gradient_checkpointing, setup.model.num_hidden_layers
+    fewest = fewest_recomputed(setup, batch, room and int(SAFE * room)) or fewest_recomputed(setup, batch, room)
+    everything = plan(setup, batch, layers)
+    if asked == "auto":
+        found = fewest or everything
+    else:
+        found = everything if asked is True else plan(setup, batch, min(int(asked), layers))
+    if room is None or found.peak <= room:
+        return found
+    if fewest:
+        needs = f"needs {found.peak / GIB:.1f} GiB of {room / GIB:.1f} with {found.recomputed} of {layers} layers recomputed"
+        raise ValueError(f"model.gradient_checkpointing: {needs}; {fewest.recomputed} fit, so set it to auto")
+    needs = f"needs {everything.peak / GIB:.1f} GiB of {room / GIB:.1f} with every layer recomputed"
+    raise ValueError(f"batch.micro_batch_tokens {cfg.batch.micro_batch_tokens}: {needs}; {_cure(cfg, setup, room)}")
+
+
+def smallest_tokens(cfg: TrainConfig) -> int:
+    """The least that batch.micro_batch_tokens may be: one pack, one pair or one answer is never cut."""
+    return {"sft": cfg.batch.pack_tokens, "dpo": 2 * cfg.data.cutoff_tokens, "kto": cfg.data.cutoff_tokens}[cfg.stage]
+
+
+def largest_tokens(cfg: TrainConfig, setup: Setup, room: int, *, step: int) -> int:
+    """The most tokens of a micro-batch, a multiple of `step`, that fit with every layer recomputed; 0 where none do."""
+    layers, most = setup.model.num_hidden_layers, 2**22 // step
+    return step * bisect_right(range(1, most), room, key=lambda n: plan(setup, fullest(cfg, n * step), layers).peak)
+
+
+def _cure(cfg: TrainConfig, setup: Setup, room: int) -> str:
+    if tokens := largest_tokens(cfg, setup, room, step=smallest_tokens(cfg)):
+        recomputes = cfg.model.gradient_checkpointing in (True, "auto")
+        return f"set it to {tokens}" + ("" if recomputes else ", and model.gradient_checkpointing=auto")
+    if tokens := largest_tokens(cfg, setup, room, step=128):
+        longest = tokens // 2 if cfg.stage == "dpo" else tokens
+        return f"rows of {longest} tokens fit, so lower data.cutoff_tokens" + (" and batch.pack_tokens" if cfg.stage == "sft" else "")
+    if setup.lora is None:
+        return "no row fits: train adapters (lora), or set optim.in_backward with optim.kind adamw8bit"
+    return "no row fits: take a smaller model" if setup.nf4 else "no row fits: set model.quantization=nf4"
+
+
+def fewest_recomputed(setup: Setup, batch: MicroBatch, room: int | None) -> Plan | None:
+    """The plan with the fewest recomputed layers whose peak is at most `room` bytes; None where none is. No room given: no layer is."""
+    plans = (plan(setup, batch, recomputed) for recomputed in range(setup.model.num_hidden_layers + 1))
+    return next((one for one in plans if room is None or one.peak <= room), None)
+
+
+def plan(setup: Setup, batch: MicroBatch, recomputed: int) -> Plan:
+    """What a step holds at its fullest moment when the first `recomputed` layers are."""
+    layers = setup.model.num_hidden_layers
+    checkpoints = recomputed * checkpoint_bytes(setup, batch)
+    kept = sum(layer_bytes(setup, batch, index) for index in range(recomputed, layers))
+    outside = outside_bytes(setup, batch)
+    in_layer = layer_backward_bytes(setup, batch)
+    moments = {  # kept by the layers, and what comes and goes beside it
+        "head": (kept, head_bytes(setup, batch)),
+        "backward of the last norm": (kept, norm_backward_bytes(setup, batch)),
+        "backward of a layer": (kept, in_layer),
+    }
+    if recomputed:
+        again = max(layer_bytes(setup, batch, index) for index in range(recomputed))
+        # the later layers are done with; the layer's input is a checkpoint already
+        moments["layer run again, its backward"] = (0, again - checkpoint_bytes(setup, batch) + in_layer)
+    moment = max(moments, key=lambda name: sum(moments[name]))
+    kept, beside = moments[moment]
+    rows = {"inputs of recomputed layers": checkpoints, "kept by the other layers": kept, "kept beside the layers": outside}
+    rows |= {"at the fullest moment": beside} | ({"workspace": WORKSPACE} if setup.on_cuda else {})
+    return Plan(recomputed, moment, fixed_bytes(setup) | rows)
+
+
+def fixed_bytes(setup: Setup) -> dict[str, int]:
+    """What is there for the whole run: weights, what is trained, its gradient and AdamW's two moments."""
+    weights, matrices = weight_count(setup.model), matrix_count(setup.model)
+    moment = 1 + FLOAT / EIGHT_BIT_BLOCK if setup.eight_bit_moments else FLOAT
+    if setup.lora is None:
+        gradients = {} if setup.in_backward else {"gradients": FLOAT * weights}
+        return {"weights": setup.residual * weights} | gradients | {"moments": int(2 * moment * weights)}
+    trained = adapter_count(setup.model, setup.lora)
+    frozen = setup.compute * weights
+    if setup.nf4:
+        buffer = setup.compute * setup.model.hidden_size * setup.model.intermediate_size  # one matrix at a time, dequantised
+        frozen = setup.compute * (weights - matrices) + int(matrices * NF4_BITS / 8) + buffer
+    return {"weights": frozen, "adapters": FLOAT * trained, "gradients": FLOAT * trained, "moments": int(2 * moment * trained)}
+
+
+def layer_bytes(setup: Setup, batch: MicroBatch, index: int) -> int:
+    """What layer `index` keeps for its backward pass when it is not recomputed, its input included."""
+    m, a = setup.model, setup.compute
+    q, kv = m.num_attention_heads * m.head_dim, m.num_key_value_heads * m.head_dim
+    residuals = 2 * setup.residual * m.hidden_size
+    attention = 2 * a * q + FLOAT * m.num_attention_heads + (a * (q + kv) if m.qk_norm else 0)  # q, result, log-sums
+    token = residuals + attention + 2 * a * m.intermediate_size
+    keys = 2 * a * kv
+    if setup.lora is None:
+        return batch.tokens * token + batch.keys * keys
+    adapted = [shape for name, shape in linear_shapes(m, index) if is_adapted(name, setup.lora)]
+    if setup.lora.dropout:
+        # each adapted layer keeps its own dropped-out input with the mask, x A^T, and A and B in the matmuls' precision
+        mask = 1 if setup.on_cuda else a
+        token += sum((a + mask) * width + a * setup.lora.rank for width, _ in adapted)
+        casts = a * setup.lora.rank * sum(width + out for width, out in adapted) if a != FLOAT else 0
+        return batch.tokens * token + batch.keys * keys + casts
+    alone = [name for name, _ in linear_shapes(m, index) if is_adapted(name, setup.lora) and name.endswith((".o_proj", ".down_proj"))]
+    return batch.tokens * (token + len(alone) * a * setup.lora.rank) + batch.keys * keys
+
+
+def checkpoint_bytes(setup: Setup, batch: MicroBatch) -> int:
+    """What a recomputed layer keeps: its input."""
+    return batch.tokens * setup.residual * setup.model.hidden_size
+
+
+def outside_bytes(setup: Setup, batch: MicroBatch) -> int:
+    """Kept outside of the layers: the last residual, rotary tables, ids, labels and positions, rows of attention's keys."""
+    m = setup.model
+    tables = 2 * FLOAT * (m.head_dim // 2)
+    rows = 8 * batch.keys if batch.keys > batch.tokens else 0
+    return batch.tokens * (setup.residual * m.hidden_size + tables + 3 * 8) + rows
+
+
+def head_bytes(setup: Setup, batch: MicroBatch, *, wants_grad: bool = True) -> int:
+    """The most that the head holds at one moment, its own kept Jacobian included; see kernels/linear_logps.py."""
+    m = setup.model
+    width, row, wide = m.hidden_size, setup.residual * m.hidden_size, FLOAT * m.hidden_size
+    copies = not setup.on_cuda and setup.residual != FLOAT  # operands go to float32 on the CPU
+    tile, chunk = min(TILE_CUDA if setup.on_cuda else TILE_CPU, m.vocab_size), min(CHUNK, batch.scored)
+    halves = setup.on_cuda and setup.residual != FLOAT  # the softmax goes to 16 bits for the second matmul
+    walk = chunk * (tile * (FLOAT + (setup.residual if halves and wants_grad else 0)) + 2 * wide) + (tile * wide if copies else 0)
+    hidden = batch.tokens * row + batch.scored * row
+    if not wants_grad:
+        return hidden + walk + (batch.scored * wide if copies else 0)
+    forward = hidden + batch.scored * wide + max(walk + (batch.scored * wide if copies else 0), batch.scored * (wide + row))
+    jacobian = batch.scored * wide
+    backward = jacobian + batch.scored * row + max(batch.scored * wide, batch.tokens * row)
+    if setup.lora is None:  # the gradient of the head's weight, beside the one that it is added to
+        backward += setup.residual * m.vocab_size * width + tile * wide + chunk * tile * FLOAT + batch.scored * row
+    return max(forward, backward)
+
+
+def layer_backward_bytes(setup: Setup, batch: MicroBatch) -> int:
+    """The most that a layer's backward pass holds beside what the layer kept: in the feed-forward block, or in a norm."""
+    m, a, r = setup.model, setup.compute, setup.residual
+    stream, wide = batch.tokens * r * m.hidden_size, batch.tokens * a * m.intermediate_size
+    # d product, d gate and d up, or what they are made of; with dropout the adapter's kept input has gone by then
+    swiglu = (2 if setup.lora and setup.lora.dropout else 3) * wide
+    norm = norm_backward_bytes(setup, batch) - stream - 2 * wide  # gate and up have gone
+    if setup.lora:
+        return stream + max(swiglu, norm)
+    matrix, cast = m.hidden_size * m.intermediate_size, a if a != r else 0
+    x = batch.tokens * a * m.hidden_size
+    down = 2 * wide + x + (r + cast) * matrix  # the new gradient beside the old one
+    gate_and_up = 2 * x + 2 * (r + cast) * matrix  # d gate and d up are there, gate and up have gone
+    return stream + max(swiglu, norm, down, gate_and_up)
+
+
+def norm_backward_bytes(setup: Setup, batch: MicroBatch) -> int:
+    """The gradient on both sides and five float32 values between, as plain PyTorch makes them."""
+    return batch.tokens * setup.model.hidden_size * (2 * setup.residual + 5 * FLOAT)
+
+
+def reference_bytes(setup: Setup, batch: MicroBatch) -> int:
+    """A forward without gradients (reference pass, evaluation, KTO's mismatched answers): one layer at a time, then the head."""
+    m = setup.model
+    layer = batch.tokens * (2 * setup.residual * m.hidden_size + 3 * setup.compute * m.intermediate_size)
+    return max(layer, head_bytes(setup, batch, wants_grad=False))
+
+
+def weight_count(m: ModelConfig) -> int:
+    """Numbers of the whole model."""
+    q, kv = m.num_attention_heads * m.head_dim, m.num_key_value_heads * m.head_dim
+    biases = (q + 2 * kv if m.qkv_bias else 0) + (m.hidden_size if m.o_bias else 0)
+    biases += 2 * m.intermediate_size + m.hidden_size if m.mlp_bias else 0
+    norms = 2 * m.hidden_size + (2 * m.head_dim if m.qk_norm else 0)
+    ends = m.vocab_size * m.hidden_size * (1 if m.tie_word_embeddings else 2) + m.hidden_size
+    return matrix_count(m) + m.num_hidden_layers * (biases + norms) + ends
+
+
+def matrix_count(m: ModelConfig) -> int:
+    """Numbers of the layers' matrices."""
+    return m.num_hidden_layers * sum(width * out for _, (width, out) in linear_shapes(m, 0))
+
+
+def adapter_count(m: ModelConfig, lora: LoRAConfig) -> int:
+    """Numbers of the adapters."""
+    layers = range(m.num_hidden_layers)
+    adapted = (shape for index in layers for name, shape in linear_shapes(m, index) if is_adapted(name, lora))
+    return lora.rank * sum(width + out for width, out in adapted)
+
+
+def linear_shapes(m: ModelConfig, index: int) -> Iterator[tuple[str, tuple[int, int]]]:
+    """(name, (inputs, outputs)) of the linear layers of layer `index`."""
+    q, kv = m.num_attention_heads * m.head_dim, m.num_key_value_heads * m.head_dim
+    attention = {"q_proj": (m.hidden_size, q), "k_proj": (m.hidden_size, kv), "v_proj": (m.hidden_size, kv), "o_proj": (q, m.hidden_size)}
+    wide = (m.hidden_size, m.intermediate_size)
+    mlp = {"gate_proj": wide, "up_proj": wide, "down_proj": wide[::-1]}
+    for group, shapes in (("self_attn", attention), ("mlp", mlp)):
+        for name, shape in shapes.items():
+            yield f"model.layers.{index}.{group}.{name}", shape
+
+
+def is_adapted(name: str, lora: LoRAConfig) -> bool:
+    return any(f".{name}".endswith(f".{target}") for target in lora.targets)
