@@ -1,1 +1,1 @@
-"""One module a numeric kernel: the formula, a plain reference and the public operation. Imports torch only."""
+"""One module a numeric kernel: its formula, a plain reference, the operation that chooses; its Triton form stands beside it."""

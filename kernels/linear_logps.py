@@ -31,17 +31,20 @@ CHUNK = 1024  # scored positions at once
 TILE_CPU, TILE_CUDA = 2048, 16384
 
 
-def linear_logps(hidden: Tensor, weight: Tensor, labels: Tensor, chunk: int = CHUNK) -> Tensor:
+def linear_logps(hidden: Tensor, weight: Tensor, labels: Tensor, chunk: int = CHUNK, *, scored: Tensor | None = None) -> Tensor:
     """log softmax(hidden @ weight.T)[labels]: (T,) fp32, exactly 0 with zero gradient where labels is -100.
 
     hidden (T, D), weight (V, D), labels (T,) int64. Logits and sums are fp32 (fp64 inputs give fp64 throughout),
-    whatever the autocast state. `chunk` bounds the positions computed at once.
+    whatever the autocast state. `chunk` bounds the positions computed at once. scored (S,) int64: the positions with a
+    label, in order, where the caller knows them; counting them here waits for the device.
     """
     if hidden.ndim != 2 or weight.ndim != 2 or hidden.shape[1] != weight.shape[1] or labels.shape != hidden.shape[:1]:
         shapes = f"hidden {tuple(hidden.shape)}, weight {tuple(weight.shape)}, labels {tuple(labels.shape)}"
         raise ValueError(f"{shapes}: the shapes must be (T, D), (V, D) and (T,)")
     wants_grad = torch.is_grad_enabled() and hidden.requires_grad
-    return LinearLogps.apply(hidden, weight, labels, chunk, wants_grad)
+    if scored is None:
+        scored = (labels != IGNORE).nonzero()[:, 0]  # sync
+    return LinearLogps.apply(hidden, weight, labels, scored, chunk, wants_grad)
 
 
 def linear_logits(hidden: Tensor, weight: Tensor) -> Tensor:
@@ -52,9 +55,8 @@ def linear_logits(hidden: Tensor, weight: Tensor) -> Tensor:
 
 class LinearLogps(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, hidden: Tensor, weight: Tensor, labels: Tensor, chunk: int, wants_grad: bool) -> Tensor:
+    def forward(ctx: Any, hidden: Tensor, weight: Tensor, labels: Tensor, scored: Tensor, chunk: int, wants_grad: bool) -> Tensor:
         with torch.autocast(hidden.device.type, enabled=False):
-            scored = (labels != IGNORE).nonzero()[:, 0]  # (S,)  # sync
             x, y = hidden.index_select(0, scored), labels.index_select(0, scored)
             token_logps, peak, total, expected_row = _walk(x, weight, y, chunk, wants_grad)
             jacobian = None if expected_row is None else weight.index_select(0, y) - expected_row  # (S, D)
@@ -67,7 +69,7 @@ class LinearLogps(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None, None, None]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None, None, None, None]:
         scored, jacobian, *for_weight = ctx.saved_tensors
         with torch.autocast(grad.device.type, enabled=False):
             grad = grad.index_select(0, scored)  # (S,)
@@ -78,7 +80,7 @@ class LinearLogps(torch.autograd.Function):
             if ctx.needs_input_grad[1]:
                 x, y, peak, total, weight = for_weight
                 grad_weight = _grad_weight(x, y, weight, peak, grad / total, grad, ctx.chunk)
-        return grad_hidden, grad_weight, None, None, None
+        return grad_hidden, grad_weight, None, None, None, None
 
 
 def _walk(x: Tensor, weight: Tensor, y: Tensor, chunk: int, wants_grad: bool) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:

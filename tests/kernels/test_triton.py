@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch.testing import assert_close
 
 pytest.importorskip("triton", reason="triton is not installed here; it is made for Linux")
 HERE = Path(__file__).parent
@@ -52,6 +53,17 @@ def test_values_and_gradients_are_the_fp64_formula_rounded(cases: list[dict], ke
     mine = {case["tokens"]: case for case in cases if case["kernel"] == kernel and case["dtype"] == dtype}
     assert [mine[tokens]["launches"] for tokens in (5, 1, 0)] == list(LAUNCHES[kernel])
     check(mine, kernel, dtype)
+
+
+def test_a_whole_model_scores_and_learns_by_the_kernels_as_by_the_references(tmp_path: Path):
+    """fp32, norms on queries and keys, adapters, a layer that runs again in the backward pass; one scale for all gradients of a tensor."""
+    by_reference, by_kernel = child("triton_model.py", tmp_path, TRITON_INTERPRET="1")
+    assert by_kernel != by_reference, "the kernels were not used"
+    assert by_kernel.keys() == by_reference.keys()
+    assert len(by_kernel) == 1 + 2 * 2 * 7
+    for name, ours in by_kernel.items():
+        expected = torch.tensor(by_reference[name])
+        assert_close(torch.tensor(ours), expected, rtol=0, atol=1e-5 * expected.abs().max().item())
 
 
 @pytest.mark.gpu
