@@ -14,12 +14,28 @@ def useful_flops(cfg: ModelConfig, *, lengths: Sequence[int], shared: Sequence[i
     trained; causal attention 2 L H Dh l^2 a sequence forward and twice that backward; the head 2VD a scored position, each way.
     """
     tokens = sum(lengths) - sum(shared)
-    squares = sum(length * length - known * known for length, known in zip(lengths, shared, strict=True))
+    head = cfg.vocab_size * cfg.hidden_size
+    attention = 3 * _attention(cfg, lengths, shared)
+    if trained is None:
+        return 6 * _matrices(cfg) * tokens + 6 * head * scored + attention
+    return (4 * _matrices(cfg) + 6 * trained) * tokens + 4 * head * scored + attention
+
+
+def recomputed_flops(cfg: ModelConfig, *, lengths: Sequence[int], shared: Sequence[int], trained: int | None, layers: int) -> float:
+    """Operations that running `layers` layers again in the backward pass adds to `useful_flops`: their forward, the head's is not."""
+    tokens = sum(lengths) - sum(shared)
+    forward = 2 * (_matrices(cfg) + (trained or 0)) * tokens + _attention(cfg, lengths, shared)
+    return forward * layers / cfg.num_hidden_layers
+
+
+def _matrices(cfg: ModelConfig) -> int:
+    """Numbers of the layers' matrices."""
     heads = cfg.num_attention_heads * cfg.head_dim
     attention_weights = cfg.hidden_size * (2 * heads + 2 * cfg.num_key_value_heads * cfg.head_dim)
-    matrices = cfg.num_hidden_layers * (attention_weights + 3 * cfg.hidden_size * cfg.intermediate_size)  # N
-    head = cfg.vocab_size * cfg.hidden_size
-    attention = 3 * 2 * cfg.num_hidden_layers * heads * squares
-    if trained is None:
-        return 6 * matrices * tokens + 6 * head * scored + attention
-    return (4 * matrices + 6 * trained) * tokens + 4 * head * scored + attention
+    return cfg.num_hidden_layers * (attention_weights + 3 * cfg.hidden_size * cfg.intermediate_size)
+
+
+def _attention(cfg: ModelConfig, lengths: Sequence[int], shared: Sequence[int]) -> int:
+    """Operations of causal attention's forward."""
+    squares = sum(length * length - known * known for length, known in zip(lengths, shared, strict=True))
+    return 2 * cfg.num_hidden_layers * cfg.num_attention_heads * cfg.head_dim * squares
