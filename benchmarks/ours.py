@@ -62,6 +62,7 @@ def run(name: str, folder: Path, args: argparse.Namespace) -> dict[str, Any]:
         for (indices,) in steps:
             loss, units = state.window.get("loss", (0.0, 0))
             loop.take_step(job, state)
+            loop.settle(job, state)
             clock.step()
             clock.tokens.append(sum(tokens_of(name, rows[i]) for i in indices))
             clock.losses.append((state.window["loss"][0] - loss) / (state.window["loss"][1] - units))

@@ -10,12 +10,14 @@ import random
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.profiler import record_function
 
 from vgpt2 import checkpoint
 from vgpt2.config import TrainConfig
@@ -25,12 +27,14 @@ from vgpt2.metrics import RunLog
 from vgpt2.model import CausalLM
 from vgpt2.optim import clip, learning_rate
 from vgpt2.packing import Packed, cut
+from vgpt2.prefetch import Ahead, pinned
 from vgpt2.tokencache import Row
 from vgpt2.tokenizer import ChatTokenizer
 
 Policy = Callable[[Packed], Tensor]  # (T,) log-probabilities of the labels
 Sums = dict[str, tuple[float, int]]  # metric -> (sum, count)
 SAVES_TO_FAIL = 3  # in a row, before the run stops
+DATA, PREPARE, FORWARD, BACKWARD, OPTIMIZER, LOGGING = PARTS = ("data", "prepare", "forward", "backward", "optimizer", "logging")
 MORE_LAYERS = 4  # recomputed after each time that memory ran out
 
 
@@ -156,6 +160,8 @@ class Job:
     log: RunLog
     interrupts: Interrupts
     probe: Callable[[], dict[str, float]] | None = None  # task metrics of the model as it stands
+    ahead: Callable[[int], list[Any]] | None = None  # `collated`, made while the step before trains; None: made when asked for
+    pending: list[dict[str, tuple[Tensor, int]]] = field(default_factory=list)  # metrics of finished steps, still on the device
     resumed_from: Path | None = None  # a step folder, which rotation leaves alone
     saved_step: int = 0
     saved_best: tuple[float | None, int | None] = (None, None)  # value and step of what `best` names
@@ -197,9 +203,11 @@ def fit(job: Job, state: State) -> None:
         publish(job, state, job.resumed_from)
     try:
         do_what_is_due(job, state)
-        while not is_finished(job.cfg, len(job.steps), state):
-            take_step(job, state)
-            do_what_is_due(job, state)
+        with Ahead(partial(collated, job), end=len(job.steps)) as job.ahead:
+            while not is_finished(job.cfg, len(job.steps), state):
+                take_step(job, state)
+                with record_function(LOGGING):
+                    do_what_is_due(job, state)
     except Interrupted:
         job.optimizer.zero_grad(set_to_none=True)
         if state.step > job.saved_step:
@@ -222,27 +230,34 @@ def stops_early(cfg: TrainConfig, state: State) -> str | None:
     return None
 
 
+def collated(job: Job, step: int) -> list[Any]:
+    """The micro-batches of a step on the host; page-locked where a GPU fetches them."""
+    batches = [job.stage.collate([job.examples[i] for i in indices]) for indices in job.steps[step]]
+    return [pinned(batch) for batch in batches] if job.device.type == "cuda" else batches
+
+
 def take_step(job: Job, state: State) -> None:
     """One optimizer step; leaves `state` untouched when interrupted between its micro-batches."""
     rows = job.steps[state.step]
-    batches = [job.stage.collate([job.examples[i] for i in indices]).to(job.device) for indices in rows]
+    with record_function(DATA):
+        batches = [batch.to(job.device) for batch in (job.ahead or partial(collated, job))(state.step)]
     units = sum(batch.units for batch in batches)
     assert all(batch.units > 0 for batch in batches), "a micro-batch without a unit reached the loop"
     sums = backward_within_memory(job, state, batches, units)
-    grad_norm = float(clip(job.parameters, job.cfg.optim.max_grad_norm))  # sync
-    lr = learning_rate(state.step, job.cfg.optim, len(job.steps))
-    if math.isfinite(grad_norm):
-        for group in job.optimizer.param_groups:
-            group["lr"] = lr
-        job.optimizer.step()
-        for metrics in sums:
-            add(state.window, metrics)
-        add(state.window, {"grad_norm": (torch.tensor(grad_norm), 1)})
-        state.skipped_in_a_row = 0
-    else:
-        state.skipped += 1
-        state.skipped_in_a_row += 1
-    job.optimizer.zero_grad(set_to_none=True)
+    with record_function(OPTIMIZER):
+        norm = clip(job.parameters, job.cfg.optim.max_grad_norm)
+        grad_norm = float(norm)  # sync: whether the step is taken is decided here
+        lr = learning_rate(state.step, job.cfg.optim, len(job.steps))
+        if math.isfinite(grad_norm):
+            for group in job.optimizer.param_groups:
+                group["lr"] = lr
+            job.optimizer.step()
+            job.pending += [*sums, {"grad_norm": (norm, 1)}]
+            state.skipped_in_a_row = 0
+        else:
+            state.skipped += 1
+            state.skipped_in_a_row += 1
+        job.optimizer.zero_grad(set_to_none=True)
     state.tokens += sum(batch.packed.input_ids.numel() for batch in batches)
     state.step += 1
     job.log.advance(state.step, tokens=state.tokens)
@@ -274,13 +289,14 @@ def backward_within_memory(job: Job, state: State, batches: list[Any], units: in
 def backward(job: Job, state: State, batches: list[Any], units: int) -> list[dict[str, tuple[Tensor, int]]]:
     """Leaves the gradient of step `state.step` in the parameters; the metrics of its micro-batches."""
     torch.manual_seed(random.Random(f"{job.cfg.seed}/dropout/{state.step}").getrandbits(63))
-    with job.autocast():
+    with record_function(PREPARE), job.autocast():
         batches = job.stage.prepare(job.policy, batches)
     sums: list[dict[str, tuple[Tensor, int]]] = []
     for batch in batches:
-        with job.autocast():
+        with record_function(FORWARD), job.autocast():
             losses, metrics = job.stage.loss(job.policy, batch)
-        (losses.sum() / units).backward()
+        with record_function(BACKWARD):
+            (losses.sum() / units).backward()
         sums.append(metrics | {"loss": (losses.detach().sum(), batch.units)})
     return sums
 
@@ -296,6 +312,17 @@ def refuse_or_warn(job: Job, state: State, grad_norm: float, rows: list[list[int
             f"step {state.step}: {state.skipped_in_a_row} steps in a row without a finite gradient (nonfinite_limit); "
             f"lower optim.lr or look at rows {shown}"
         )
+
+
+def settle(job: Job, state: State) -> None:
+    """Adds the metrics of all finished steps to `state.window`, with one wait for the device."""
+    named = [(name, value, count) for metrics in job.pending for name, (value, count) in metrics.items()]
+    if named:
+        values = torch.stack([value.double() for _, value, _ in named]).tolist()  # sync
+        for (name, _, count), value in zip(named, values):
+            total, n = state.window.get(name, (0.0, 0))
+            state.window[name] = (total + value, n + count)
+    job.pending.clear()
 
 
 def add(window: Sums, metrics: dict[str, tuple[Tensor, int]]) -> None:
@@ -328,6 +355,7 @@ def log_window(job: Job, state: State) -> None:
     """Logs the means since the last logged step, if there was any step since."""
     if state.step == state.last_log_step:
         return
+    settle(job, state)
     values = {name: total / n for name, (total, n) in state.window.items() if n}
     values["lr"] = learning_rate(state.step - 1, job.cfg.optim, len(job.steps))
     job.log.train(state.step, job.stage.summarise(values) | {"skipped": state.skipped}, tokens=state.tokens)
@@ -398,6 +426,7 @@ def goes_down(metric: str) -> bool:
 
 def save(job: Job, state: State, *, is_last: bool) -> None:
     """A checkpoint of `state.step`; a disk that takes none is survived twice in a row, unless nothing comes after it."""
+    settle(job, state)
     state.log_rows = job.log.rows
     try:
         folder = checkpoint.save(job.run_dir, state.step, lambda tmp: job.write(tmp, state), meta={"run": job.run_id})

@@ -61,7 +61,7 @@ class CausalLM(nn.Module):
     def forward(self, packed: Packed) -> Tensor:
         """token_logps (T,) fp32: log p(labels[t] | tokens up to t), 0 where the label is ignored."""
         hidden = self.hidden(packed.input_ids, packed.position_ids, packed_attention(packed))
-        return linear_logps(hidden, self.lm_head.weight, packed.labels)
+        return linear_logps(hidden, self.lm_head.weight, packed.labels, scored=packed.scored)
 
     def logits(self, packed: Packed) -> Tensor:
         """All logits (T, V) in fp32 (fp64 of an fp64 model): for oracles and generation, never for training."""

@@ -33,13 +33,14 @@ class Packed:
     cu_seqlens: Tensor  # (N+1,) int32
     lengths: tuple[int, ...] | None = None  # (N,) stored tokens, on the host, so that attention needs no device sync
     shared: tuple[int, ...] | None = None  # (N,) on the host; None: no branches
+    scored: Tensor | None = None  # (S,) int64: the positions with a label, so that the head needs no device sync either
 
     def __post_init__(self) -> None:
         if self.lengths is None:
             object.__setattr__(self, "lengths", tuple(self.cu_seqlens.diff().tolist()))  # sync
 
     def to(self, device: torch.device | str) -> "Packed":
-        """The same batch with its four tensors on `device`."""
+        """The same batch with its tensors on `device`."""
         return Packed(
             self.input_ids.to(device, non_blocking=True),
             self.labels.to(device, non_blocking=True),
@@ -47,6 +48,7 @@ class Packed:
             self.cu_seqlens.to(device, non_blocking=True),
             self.lengths,
             self.shared,
+            None if self.scored is None else self.scored.to(device, non_blocking=True),
         )
 
 
@@ -81,6 +83,7 @@ def pack(sequences: Sequence[tuple[ArrayLike, ArrayLike]], *, share_prompts: boo
         torch.from_numpy(cu_seqlens.astype(np.int32)),
         tuple(lengths.tolist()),
         tuple(shared) if any(shared) else None,
+        torch.from_numpy(np.flatnonzero(labels != IGNORE)),
     )
 
 

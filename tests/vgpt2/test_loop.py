@@ -79,6 +79,7 @@ def test_the_logged_loss_is_the_mean_over_units_whatever_the_cut(stage, tmp_path
         units, total = 0, 0.0
         for _ in range(3):
             loop.take_step(job, state)
+            loop.settle(job, state)
             total, units = state.window["loss"]
         means.append(total / units)
         assert units == sum(rows[i].units for step in job.steps for micro in step for i in micro)
@@ -129,6 +130,7 @@ def test_a_step_without_a_finite_gradient_is_skipped_and_said(tmp_path):
         assert torch.equal(parameter, value)
         assert all(torch.equal(job.optimizer.state[parameter][k], v) for k, v in moment.items())
     loop.take_step(job, state)
+    loop.settle(job, state)
     assert state.skipped_in_a_row == 0
     assert all(math.isfinite(total) for total, _ in state.window.values())
 
@@ -149,8 +151,9 @@ def test_clipping_happens_once_on_the_accumulated_gradient_and_the_norm_before_i
     job = tiny_job(cfg, rows, tmp_path)
     clipped = gradients(job)
     assert math.sqrt(sum(float(gradient.square().sum()) for gradient in clipped.values())) == pytest.approx(1e-3, rel=1e-4)
-    state = State()
-    loop.take_step(tiny_job(cfg, rows, tmp_path), state)
+    job, state = tiny_job(cfg, rows, tmp_path), State()
+    loop.take_step(job, state)
+    loop.settle(job, state)
     assert state.window["grad_norm"][0] == pytest.approx(norm, rel=1e-6)
 
 

@@ -54,6 +54,7 @@ class KTOBatch:
     packed: Packed  # N answers
     ref_logps: Tensor  # (N,)
     is_desirable: Tensor  # (N,) bool
+    desirable: int  # how many are
     mismatched: Packed | None  # M <= N mismatched answers
     mismatched_ref_logps: Tensor  # (M,)
     kl: Tensor  # (), of the whole step; filled in by `prepare`
@@ -130,6 +131,7 @@ class KTO:
             packed=pack([example.answers[0].sequence for example in examples]),
             ref_logps=torch.tensor([example.ref_logps[0] if example.ref_logps else 0.0 for example in examples]),
             is_desirable=torch.tensor([example.is_desirable for example in examples]),
+            desirable=sum(example.is_desirable for example in examples),
             mismatched=pack([example.answers[1].sequence for example in others]) if others else None,
             mismatched_ref_logps=torch.tensor([example.ref_logps[1] if example.ref_logps else 0.0 for example in others]),
             kl=torch.zeros(()),
@@ -158,9 +160,8 @@ class KTO:
             losses, rewards = kto_loss(policy_logps, batch.ref_logps, batch.is_desirable, batch.kl, **options)
         else:
             losses, rewards = apo_zero_unpaired_loss(policy_logps, batch.ref_logps, batch.is_desirable, **options)
-        return losses, answer_metrics(policy_logps.detach(), rewards, batch.is_desirable, self.cfg.beta * batch.kl) | {
-            "kl": (batch.kl * batch.units, batch.units)
-        }
+        metrics = answer_metrics(policy_logps.detach(), rewards, batch.is_desirable, batch.desirable, self.cfg.beta * batch.kl)
+        return losses, metrics | {"kl": (batch.kl * batch.units, batch.units)}
 
     def summarise(self, values: dict[str, float]) -> dict[str, float]:
         """Adds the margin, which needs both classes' means."""
@@ -228,9 +229,11 @@ def swap_answer(own: Answer, other: Answer, cutoff_tokens: int) -> Mismatched | 
     return swapped if swapped.tokens <= cutoff_tokens else None
 
 
-def answer_metrics(policy_logps: Tensor, rewards: Tensor, is_desirable: Tensor, beta_kl: Tensor) -> Metrics:
-    """Sums over N answers, all (N,); an answer is on the right side when its reward is above beta * kl and desirable, or below and not."""
-    desirable = int(is_desirable.sum())  # sync
+def answer_metrics(policy_logps: Tensor, rewards: Tensor, is_desirable: Tensor, desirable: int, beta_kl: Tensor) -> Metrics:
+    """Sums over N answers, all (N,), of which `desirable` are so.
+
+    An answer is on the right side when its reward is above beta * kl and desirable, or below and not.
+    """
     classes = (("chosen", is_desirable, desirable), ("rejected", ~is_desirable, len(rewards) - desirable))
     metrics: Metrics = {"rewards/accuracy": (((rewards > beta_kl) == is_desirable).sum(), len(rewards))}
     for name, members, count in classes:

@@ -99,7 +99,7 @@ class SFT:
 
     def loss(self, policy: Callable[[Packed], Tensor], batch: SFTBatch) -> tuple[Tensor, dict[str, tuple[Tensor, int]]]:
         """Negative log-probabilities (U,) of the label tokens; no metric beside their mean."""
-        return sft_loss(policy(batch.packed), batch.packed.labels), {}
+        return sft_loss(policy(batch.packed), batch.packed.labels, batch.packed.scored), {}
 
     def summarise(self, values: dict[str, float]) -> dict[str, float]:
         """Adds the perplexity, exp of the mean loss."""

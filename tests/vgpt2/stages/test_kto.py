@@ -144,7 +144,7 @@ def test_metrics_split_the_classes(tmp_path):
     from vgpt2.stages.kto import answer_metrics
 
     rewards, labels = torch.tensor([1.0, 3.0, -2.0]), torch.tensor([True, True, False])
-    metrics = answer_metrics(torch.tensor([-4.0, -6.0, -8.0]), rewards, labels, torch.tensor(0.5))
+    metrics = answer_metrics(torch.tensor([-4.0, -6.0, -8.0]), rewards, labels, int(labels.sum()), torch.tensor(0.5))
     means = {name: float(total) / count for name, (total, count) in metrics.items()}
     assert means == {"rewards/accuracy": 1.0, "rewards/chosen": 2.0, "rewards/rejected": -2.0, "logps/chosen": -5.0, "logps/rejected": -8.0}
     assert KTO(tiny_config("kto")).summarise(means)["rewards/margin"] == 4.0
