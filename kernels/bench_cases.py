@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from kernels.linear_logps import linear_logps
-from kernels.nf4 import NF4, SCALE_BLOCK, dequantise, dequantise_reference
+from kernels.nf4 import NF4, SCALE_BLOCK, codebook, dequantise, dequantise_reference
 from kernels.rms_norm import add_rms_norm, rms_norm, rms_norm_reference
 from kernels.rope import rope, rope_reference, rope_tables
 from kernels.swiglu import swiglu, swiglu_reference
@@ -67,7 +67,7 @@ def cases(sizes: Shapes, tokens: int, scored: int, dtype: torch.dtype, device: t
     inv_freq = 10_000.0 ** -(torch.arange(sizes.Dh // 2, device=device) * 2 / sizes.Dh)
     cos, sin = rope_tables(torch.arange(T, device=device), inv_freq, 1.0)
     hidden, head, labels = random(scored, D).requires_grad_(), random(V, D) / D**0.5, torch.randint(V, (scored,), device=device)
-    matrix = random_nf4(I, D, device)
+    matrix, values = random_nf4(I, D, device), codebook(device)
     buffer = torch.empty(I, D, dtype=dtype, device=device)
 
     def add_then_norm(x: Tensor, update: Tensor) -> tuple[Tensor, Tensor]:
@@ -115,11 +115,11 @@ def cases(sizes: Shapes, tokens: int, scored: int, dtype: torch.dtype, device: t
         Case(
             "nf4",
             f"{I} x {D}",
-            lambda: buffer.copy_(dequantise_reference(matrix)),
+            lambda: buffer.copy_(dequantise_reference(matrix, values)),
             lambda: dequantise(matrix, buffer),
             (),
             I * D // 2 + I * D // matrix.block + I * D * itemsize,
-            exact=lambda: dequantise_reference(matrix),
+            exact=lambda: dequantise_reference(matrix, values),
         ),
     ]
 

@@ -53,16 +53,16 @@ def dequantise(weight: NF4, buffer: Tensor) -> Tensor:
         from kernels.nf4_triton import dequantise_triton
 
         return dequantise_triton(weight, codebook(buffer.device), SCALE_BLOCK, buffer)
-    return buffer.copy_(dequantise_reference(weight))
+    return buffer.copy_(dequantise_reference(weight, codebook(buffer.device)))
 
 
-def dequantise_reference(weight: NF4) -> Tensor:
+def dequantise_reference(weight: NF4, codebook: Tensor) -> Tensor:
     """The matrix in fp32."""
     codes = torch.stack((weight.codes >> 4, weight.codes & 15), 1).flatten().int()
     count = weight.shape[0] * weight.shape[1]
     scale_scales = weight.scale_scales.repeat_interleave(SCALE_BLOCK)[: len(weight.scales)]
     scales = weight.scale_codebook[weight.scales.int()] * scale_scales + weight.offset
-    values = codebook(codes.device)[codes[:count]] * scales.repeat_interleave(weight.block)[:count]
+    values = codebook[codes[:count]] * scales.repeat_interleave(weight.block)[:count]
     return values.view(weight.shape)
 
 
