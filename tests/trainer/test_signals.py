@@ -11,6 +11,7 @@ from faults.injection import REPOSITORY, faulty_environment, needs_linux
 from tiny_runs import PLOT, Trigger, differences, leftovers, start, train
 
 from vgpt2.checkpoint import newest_good, step_of
+from vgpt2.interrupts import SECOND_S
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="sends POSIX signals")
 
@@ -29,7 +30,7 @@ PHASES = {
     "save": ("sft", "vgpt2.checkpoint:seal", 1, 3),
     "rotation": ("dpo", "vgpt2.checkpoint:rotate", 3, 6),
 }
-ANSWER_S = 10.0
+ANSWER_CPU_S = 10.0
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
@@ -46,8 +47,8 @@ def test_a_signal_is_answered_in_every_phase(number, code, place):
             assert (name, done.code) == (name, code), done.err
             assert "Traceback" not in done.err
             assert done.err.count("\n") == 2, done.err
-            assert done.answered_s is not None
-            assert done.answered_s < ANSWER_S
+            assert done.answered_cpu_s is not None
+            assert done.answered_cpu_s < ANSWER_CPU_S
             if step is None:
                 assert "no step was saved; the same command starts again" in done.err
                 assert not run_dir.exists() or not (run_dir / "run.json").exists()
@@ -65,7 +66,8 @@ def test_a_signal_after_the_last_step_lets_the_run_finish(phase, place, undistur
     """INVARIANT 50: plot and summary take less than an answer may."""
     done = train(place.argv("sft", max_steps=2), trigger=Trigger(phase, 1, (signal.SIGINT,)))
     assert done.code == 0
-    assert done.answered_s < ANSWER_S
+    assert done.answered_cpu_s is not None
+    assert done.answered_cpu_s < ANSWER_CPU_S
     assert "done: 2 of 2 steps" in done.out
     assert leftovers(place.output / "run") == []
 
@@ -100,12 +102,10 @@ def test_a_second_signal_inside_a_save_ends_at_once_and_the_checkpoint_before_st
         time.sleep(0.02)
     assert "step-000006" in log.read_text("utf-8").splitlines()[-2]
     run.send(signal.SIGINT)
-    time.sleep(1.2)
-    again = time.monotonic()
+    run.wait_for("once more, and it stops at once")
+    time.sleep(2 * SECOND_S)
     run.send(signal.SIGINT)
-    done = run.wait()
-    assert done.code == 130
-    assert time.monotonic() - again < 1.5
+    assert run.wait().code == 130  # long before the ten minutes that the save waits there
     assert step_of(newest_good(run_dir)[0]) == 5
     assert train(place.resume()).code == 0
     assert differences(run_dir, undisturbed("sft")) == []
