@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import importlib.util
 import json
 import os
 import statistics
@@ -20,12 +21,14 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from kernels.bench_cases import Case, Operation
+    from kernels.nf4 import NF4
 
 EXAMPLES = """\
   python -m kernels.bench                    # on a CUDA machine: times, and benchmarks/results/kernels.json
   python -m kernels.bench --tokens 4096 --scored 512 --json small.json
 
-Forms: eager and compiled are the formula under autograd; reference and triton the project's operation. One run is forward and backward.
+Forms: eager and compiled are the formula under autograd; reference and triton the project's operation; bitsandbytes, where it is
+installed, its own kernels on the same 4-bit matrix. One run is forward and backward.
 A rate counts only the bytes or operations that cannot be avoided; its share is of a copy or a bf16 matmul measured in the same call.
 A kernel stays where triton is faster than compiled by more than the spread of both.
 """
@@ -73,7 +76,7 @@ def errors_only() -> dict[str, Any]:
     forms = ("eager", "reference", "triton") if has_triton() else ("eager", "reference")
     how = "triton interpreted" if has_triton() else "triton is not installed"
     print(f"no CUDA device, so there is nothing to time; errors against fp64 at odd sizes follow ({how})")
-    print(f"{'kernel':<14}{'dtype':<10}{'form':<11}{'value':>10}{'gradient':>10}")
+    print(f"{'kernel':<14}{'dtype':<10}{'form':<13}{'value':>10}{'gradient':>10}")
     rows = []
     for dtype in (torch.float32, torch.bfloat16, torch.float16):
         torch.manual_seed(0)
@@ -81,7 +84,7 @@ def errors_only() -> dict[str, Any]:
             for form in forms:
                 found, name = errors(case, form), str(dtype).removeprefix("torch.")
                 rows.append({"kernel": case.kernel, "dtype": name, "form": form, **found})
-                print(f"{case.kernel:<14}{name:<10}{form:<11}{_error(found['value_error'])}{_error(found['gradient_error'])}")
+                print(f"{case.kernel:<14}{name:<10}{form:<13}{_error(found['value_error'])}{_error(found['gradient_error'])}")
     return {"date": date.today().isoformat(), "machine": machine(), "rows": rows}
 
 
@@ -94,12 +97,12 @@ def measure(tokens: int, scored: int) -> dict[str, Any]:
     device = torch.device("cuda")
     limits = ceilings(device)
     print(f"{torch.cuda.get_device_name()}: copy {limits['copy_gb_s']:,.0f} GB/s, bf16 matmul {limits['matmul_tflop_s']:,.0f} TFLOP/s")
-    print(f"{'kernel':<14}{'shape':<42}{'form':<11}{'ms':>9}{'spread':>8}{'rate':>15}{'share':>7}{'MiB':>8}{'value':>10}{'gradient':>10}")
+    print(f"{'kernel':<14}{'shape':<42}{'form':<13}{'ms':>9}{'spread':>8}{'rate':>15}{'share':>7}{'MiB':>8}{'value':>10}{'gradient':>10}")
     rows = []
     for sizes in (QWEN_7B, QWEN_05B):
         small = cases(sizes, 256, 256, torch.bfloat16, device)
         for case, short in zip(cases(sizes, tokens, scored, torch.bfloat16, device), small):
-            for form in ("eager", "compiled", "reference", "triton"):
+            for form in ("eager", "compiled", "reference", "triton", *(("bitsandbytes",) if case.matrix and has_peer() else ())):
                 timed = {"model": sizes.model, "kernel": case.kernel, "shape": case.shape, "form": form, **time_form(case, form, limits)}
                 rows.append(timed | errors(short, form))
                 print(_line(rows[-1]))
@@ -195,11 +198,34 @@ def chosen(case: Case, form: str) -> Iterator[Operation]:
     before = os.environ.get(VARIABLE)
     os.environ[VARIABLE] = "triton" if form == "triton" else "reference"
     try:
-        yield {"eager": case.formula, "compiled": torch.compile(case.formula, dynamic=False)}.get(form, case.operation)
+        if form == "bitsandbytes":
+            yield by_bitsandbytes(case.matrix)
+        else:
+            yield {"eager": case.formula, "compiled": torch.compile(case.formula, dynamic=False)}.get(form, case.operation)
     finally:
         os.environ.pop(VARIABLE)
         if before is not None:
             os.environ[VARIABLE] = before
+
+
+def has_peer() -> bool:
+    return importlib.util.find_spec("bitsandbytes") is not None
+
+
+def by_bitsandbytes(weight: NF4 | None) -> Operation:
+    """Its own kernels on the same bytes, into bf16; as a vector, because on the CPU it starts a block at every row of a matrix."""
+    import torch
+
+    from kernels.nf4 import SCALE_BLOCK
+    from vgpt2.qlora import bitsandbytes_functional
+
+    assert weight is not None  # asked for where there is one
+    functional, shape = bitsandbytes_functional(), weight.shape
+    nested = functional.QuantState(weight.scale_scales, code=weight.scale_codebook, blocksize=SCALE_BLOCK, dtype=torch.float32)
+    count = torch.Size([shape[0] * shape[1]])
+    state = functional.QuantState(weight.scales, count, None, weight.block, "nf4", torch.bfloat16, weight.offset, nested)
+    buffer = torch.empty(count, dtype=torch.bfloat16, device=weight.codes.device) if weight.codes.is_cuda else None
+    return lambda: functional.dequantize_4bit(weight.codes.view(-1, 1), state, out=buffer).view(shape)
 
 
 def machine() -> dict[str, str]:
@@ -224,7 +250,7 @@ def _tuple(outputs: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:
 def _line(row: dict[str, Any]) -> str:
     rate = f"{row['rate']:,.1f} {row['unit']}"
     return (
-        f"{row['kernel']:<14}{row['model'] + ' ' + row['shape']:<42}{row['form']:<11}{row['ms']:>9.3f}{row['spread_ms']:>8.3f}{rate:>15}"
+        f"{row['kernel']:<14}{row['model'] + ' ' + row['shape']:<42}{row['form']:<13}{row['ms']:>9.3f}{row['spread_ms']:>8.3f}{rate:>15}"
         f"{row['share_of_ceiling']:>7.0%}{row['peak_mib']:>8,.0f}{_error(row['value_error'])}{_error(row['gradient_error'])}"
     )
 

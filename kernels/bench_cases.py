@@ -41,7 +41,7 @@ class Case:
     """formula: plain PyTorch under autograd; operation: the public one. Both take `inputs`, which get gradients and may be overwritten.
 
     traffic: bytes that forward and backward must move, each input read once and each result written once; flops where matmuls decide.
-    exact: what errors are measured against, where it is not the formula on inputs in fp64.
+    exact: what errors are measured against, where it is not the formula on inputs in fp64. matrix: the 4-bit one, for a peer to read.
     """
 
     kernel: str
@@ -52,6 +52,7 @@ class Case:
     traffic: int
     flops: int | None = None
     exact: Operation | None = None
+    matrix: NF4 | None = None
 
 
 def cases(sizes: Shapes, tokens: int, scored: int, dtype: torch.dtype, device: torch.device) -> list[Case]:
@@ -120,6 +121,7 @@ def cases(sizes: Shapes, tokens: int, scored: int, dtype: torch.dtype, device: t
             (),
             I * D // 2 + I * D // matrix.block + I * D * itemsize,
             exact=lambda: dequantise_reference(matrix, values),
+            matrix=matrix,
         ),
     ]
 

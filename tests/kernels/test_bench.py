@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from kernels.bench import errors
+from kernels.bench_cases import ODD, cases
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -34,3 +37,10 @@ def test_impossible_sizes_are_refused():
     done = bench("--tokens", "0")
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
+
+
+def test_the_4_bit_peer_reads_the_same_bytes():
+    pytest.importorskip("bitsandbytes", reason="bitsandbytes is not made for this system")
+    (case,) = (case for case in cases(ODD, 5, 5, torch.bfloat16, torch.device("cpu")) if case.matrix)
+    assert errors(case, "bitsandbytes")["value_error"] <= 2**-8
+    assert errors(case, "reference")["value_error"] <= 2**-8
