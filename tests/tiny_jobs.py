@@ -115,7 +115,7 @@ def tiny_job(
         cfg=cfg,
         stage=stage,
         model=model,
-        optimizer=optim.build(model, cfg.optim),
+        optimizer=optim.build(model, cfg.optim, seed=cfg.seed),
         examples=rows,
         eval_examples=held_out,
         steps=plan_run(stage, [row.tokens for row in rows], cfg),

@@ -28,6 +28,7 @@ from vgpt2.model import CausalLM
 from vgpt2.optim import clip, learning_rate
 from vgpt2.packing import Packed, cut
 from vgpt2.prefetch import Ahead, pinned
+from vgpt2.tensor_adamw import TensorAdamW
 from vgpt2.tokencache import Row
 from vgpt2.tokenizer import ChatTokenizer
 
@@ -190,7 +191,13 @@ class Job:
 def plan_run(stage: Stage, tokens: Sequence[int], cfg: TrainConfig) -> list[list[list[int]]]:
     """The micro-batches of every optimizer step of the run, all epochs, at most `max_steps`."""
     steps = [step for epoch in range(cfg.epochs) for step in stage.plan(tokens, seed=cfg.seed, epoch=epoch)]
-    return steps[: cfg.max_steps]
+    steps = steps[: cfg.max_steps]
+    if cfg.optim.in_backward and (several := next((step for step in steps if len(step) > 1), None)):
+        raise ValueError(
+            f"optim.in_backward is true; a step has {len(several)} micro-batches, and a weight steps with its first gradient: "
+            "raise batch.micro_batch_tokens or make the step smaller"
+        )
+    return steps
 
 
 def fit(job: Job, state: State) -> None:
@@ -243,14 +250,13 @@ def take_step(job: Job, state: State) -> None:
         batches = [batch.to(job.device) for batch in (job.ahead or partial(collated, job))(state.step)]
     units = sum(batch.units for batch in batches)
     assert all(batch.units > 0 for batch in batches), "a micro-batch without a unit reached the loop"
+    for group in job.optimizer.param_groups:  # before the backward pass, in which weights may step
+        group["lr"] = learning_rate(state.step, job.cfg.optim, len(job.steps))
     sums = backward_within_memory(job, state, batches, units)
     with record_function(OPTIMIZER):
-        norm = clip(job.parameters, job.cfg.optim.max_grad_norm)
+        norm = gradient_norm(job)
         grad_norm = float(norm)  # sync: whether the step is taken is decided here
-        lr = learning_rate(state.step, job.cfg.optim, len(job.steps))
         if math.isfinite(grad_norm):
-            for group in job.optimizer.param_groups:
-                group["lr"] = lr
             job.optimizer.step()
             job.pending += [*sums, {"grad_norm": (norm, 1)}]
             state.skipped_in_a_row = 0
@@ -301,12 +307,19 @@ def backward(job: Job, state: State, batches: list[Any], units: int) -> list[dic
     return sums
 
 
+def gradient_norm(job: Job) -> Tensor:
+    """The norm () that the step's gradient had before it was clipped."""
+    cfg = job.cfg.optim
+    if isinstance(job.optimizer, TensorAdamW) and cfg.in_backward:
+        return job.optimizer.pop_norm()
+    return clip(job.parameters, cfg.max_grad_norm, each=cfg.clip == "tensor")
+
+
 def refuse_or_warn(job: Job, state: State, grad_norm: float, rows: list[list[int]]) -> None:
     places = [job.examples[i].where for indices in rows for i in indices]
     shown = ", ".join(places[:3]) + (f" and {len(places) - 3} more" if len(places) > 3 else "")
-    job.log.warn(
-        f"step {state.step}: gradient norm is {grad_norm}; the step is skipped, weights and moments stay as they were; rows {shown}"
-    )
+    left = "tensors with such a gradient" if job.cfg.optim.in_backward else "the step is skipped, weights and moments"
+    job.log.warn(f"step {state.step}: gradient norm is {grad_norm}; {left} stay as they were; rows {shown}")
     if state.skipped_in_a_row >= job.cfg.nonfinite_limit:
         raise NonFinite(
             f"step {state.step}: {state.skipped_in_a_row} steps in a row without a finite gradient (nonfinite_limit); "

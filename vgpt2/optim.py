@@ -5,18 +5,19 @@ from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import clip_grads_with_norm_, get_total_norm
+from torch.nn.utils import clip_grad_norm_, clip_grads_with_norm_, get_total_norm
 
 from vgpt2.config import OptimConfig
+from vgpt2.tensor_adamw import TensorAdamW
 
-MOMENTS = ("exp_avg", "exp_avg_sq", "step")  # what AdamW keeps for a parameter
 FUSED_DEVICES = frozenset({"cpu", "cuda"})
 
 
-def build(model: nn.Module, cfg: OptimConfig) -> torch.optim.AdamW:
+def build(model: nn.Module, cfg: OptimConfig, *, seed: int = 0) -> torch.optim.AdamW | TensorAdamW:
     """AdamW over the trainable parameters; weight decay reaches matrices only, never norms and biases.
 
-    Fused where torch has it: a third of the CPU time, and equal bits for any number of threads.
+    Fused where torch has it: a third of the CPU time, and equal bits for any number of threads. 8-bit moments and steps in the backward
+    pass have an implementation of their own, in which `seed` decides how bf16 weights round.
     Raises ValueError when nothing is trainable. Loshchilov & Hutter 2017, arXiv:1711.05101.
     """
     trainable = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
@@ -25,8 +26,14 @@ def build(model: nn.Module, cfg: OptimConfig) -> torch.optim.AdamW:
     matrices = [(name, parameter) for name, parameter in trainable if parameter.ndim >= 2]
     vectors = [(name, parameter) for name, parameter in trainable if parameter.ndim < 2]
     groups = [{"params": matrices, "weight_decay": cfg.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+    groups = [group for group in groups if group["params"]]
+    if cfg.kind == "adamw8bit" or cfg.in_backward:
+        optimizer = TensorAdamW(groups, cfg, seed=seed)
+        if cfg.in_backward:
+            optimizer.step_in_backward(max_norm=cfg.max_grad_norm)
+        return optimizer
     is_fused = {parameter.device.type for _, parameter in trainable} <= FUSED_DEVICES
-    return torch.optim.AdamW([group for group in groups if group["params"]], lr=cfg.lr, betas=cfg.betas, eps=cfg.eps, fused=is_fused)
+    return torch.optim.AdamW(groups, lr=cfg.lr, betas=cfg.betas, eps=cfg.eps, fused=is_fused)
 
 
 def learning_rate(step: int, cfg: OptimConfig, total_steps: int) -> float:
@@ -54,14 +61,18 @@ def warmup_steps(cfg: OptimConfig, total_steps: int) -> int:
     return math.ceil(cfg.warmup_ratio * total_steps) if cfg.warmup_steps is None else cfg.warmup_steps
 
 
-def clip(parameters: Iterable[nn.Parameter], max_norm: float | None) -> Tensor:
+def clip(parameters: Iterable[nn.Parameter], max_norm: float | None, *, each: bool = False) -> Tensor:
     """Scales all gradients down to the global norm `max_norm` (None: never) and returns the norm they had before, ().
 
-    Called once per optimizer step, on the accumulated gradient. A norm that is not finite says that the step must be skipped.
+    each: every tensor has the bound for itself. Called once per optimizer step, on the accumulated gradient. A norm that is not finite
+    says that the step must be skipped.
     """
     parameters = list(parameters)
     norm = get_total_norm(parameter.grad for parameter in parameters if parameter.grad is not None)
-    if max_norm is not None:
+    if max_norm is not None and each:
+        for parameter in parameters:
+            clip_grad_norm_(parameter, max_norm)
+    elif max_norm is not None:
         clip_grads_with_norm_(parameters, max_norm, norm)
     return norm
 
@@ -72,7 +83,7 @@ def state_to_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
         f"{name}.{moment}": optimizer.state[parameter][moment].detach()
         for name, parameter in _named_parameters(optimizer).items()
         if parameter in optimizer.state
-        for moment in MOMENTS
+        for moment in optimizer.state[parameter]
     }
 
 
@@ -82,20 +93,29 @@ def tensors_to_state(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor
     Raises ValueError naming a tensor that is missing, unexpected, or of another shape or dtype.
     """
     parameters = _named_parameters(optimizer)
-    expected = {f"{name}.{moment}" for name in parameters for moment in MOMENTS} if tensors else set()
+    likes = {f"{name}.{moment}": like for name, parameter in parameters.items() for moment, like in _moments(optimizer, parameter).items()}
+    expected = likes.keys() if tensors else set()
     if expected != tensors.keys():
         missing, unexpected = sorted(expected - tensors.keys()), sorted(tensors.keys() - expected)
         key, what = (missing[0], "is missing") if missing else (unexpected[0], "belongs to no trainable parameter")
         raise ValueError(f"optimizer state: '{key}' {what} ({len(missing)} missing, {len(unexpected)} unexpected)")
-    for name, parameter in parameters.items():
-        for moment in MOMENTS if tensors else ():
-            tensor, like = tensors[f"{name}.{moment}"], torch.zeros(()) if moment == "step" else parameter
-            if tensor.shape != like.shape or tensor.dtype != like.dtype:
-                found, wanted = f"{tuple(tensor.shape)} {tensor.dtype}", f"{tuple(like.shape)} {like.dtype}"
-                raise ValueError(f"optimizer state: '{name}.{moment}' is {found}; the parameter needs {wanted}")
+    for key, tensor in tensors.items():
+        if tensor.shape != likes[key].shape or tensor.dtype != likes[key].dtype:
+            found, wanted = f"{tuple(tensor.shape)} {tensor.dtype}", f"{tuple(likes[key].shape)} {likes[key].dtype}"
+            raise ValueError(f"optimizer state: '{key}' is {found}; the parameter needs {wanted}")
     optimizer.state.clear()
     for name, parameter in parameters.items() if tensors else ():
-        optimizer.state[parameter] = {moment: tensors[f"{name}.{moment}"].to(parameter.device, copy=True) for moment in MOMENTS}
+        for moment in _moments(optimizer, parameter):
+            home = "cpu" if moment == "step" and isinstance(optimizer, TensorAdamW) else parameter.device
+            optimizer.state[parameter][moment] = tensors[f"{name}.{moment}"].to(home, copy=True)
+
+
+def _moments(optimizer: torch.optim.Optimizer, parameter: nn.Parameter) -> dict[str, Tensor]:
+    """What the optimizer keeps for a parameter, on the meta device: names, shapes, dtypes."""
+    if isinstance(optimizer, TensorAdamW):
+        return optimizer.fresh_state(parameter, "meta")
+    like = torch.empty_like(parameter, device="meta")
+    return {"exp_avg": like, "exp_avg_sq": like, "step": torch.zeros((), device="meta")}
 
 
 def _named_parameters(optimizer: torch.optim.Optimizer) -> dict[str, nn.Parameter]:

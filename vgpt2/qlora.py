@@ -119,6 +119,6 @@ def bitsandbytes_functional() -> ModuleType:
     try:
         from bitsandbytes import functional
     except ImportError as error:
-        raise ValueError(f"model.quantization: bitsandbytes is not installed ({error.name}); pip install bitsandbytes") from None
+        raise ValueError(f"bitsandbytes is not installed ({error.name}); nf4 and adamw8bit need it: pip install bitsandbytes") from None
     module: ModuleType = functional
     return module

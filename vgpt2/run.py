@@ -96,8 +96,9 @@ def assemble(
     if resume:
         compare_with_start(folder, record)
         record["id"] = runrecord.read(folder)["id"]
-    # LoRA trains fp32 adapters on a base in the compute precision; a full fine-tune keeps fp32 weights and computes under autocast
-    number_type = dtype if cfg.lora else torch.float32
+    # LoRA trains fp32 adapters on a base in the compute precision; a full fine-tune keeps fp32 weights and computes under autocast, or
+    # holds them in the compute precision and rounds stochastically where they step in the backward pass
+    number_type = dtype if cfg.lora or cfg.optim.in_backward else torch.float32
     model = weights.load_model(cfg.model.path, dtype=number_type, device=device, quantization=cfg.model.quantization)
     weights.check_finite(model)
     model.recompute_layers = plan.recomputed
@@ -107,7 +108,7 @@ def assemble(
         neftune.add_noise(model, cfg.sft.neftune_alpha)
     if cfg.init_adapter:
         lora.load_adapter(model, checkpoint.resolve(cfg.init_adapter))
-    optimizer = optim.build(model, cfg.optim)
+    optimizer = optim.build(model, cfg.optim, seed=cfg.seed)
 
     record["start"] = reference.weights_fingerprint(model)
     if resume and runrecord.read(folder)["start"] != record["start"]:

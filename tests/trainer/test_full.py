@@ -34,3 +34,27 @@ def test_a_full_fine_tune_trains_resumes_bit_for_bit_and_saves_what_transformers
     with torch.no_grad():
         assert_close(theirs(torch.tensor([ids])).logits[0], ours.logits(pack([(ids, [True] * len(ids))])), rtol=1e-5, atol=1e-5)
     assert len(transformers.AutoTokenizer.from_pretrained(folder)) == 2048
+
+
+def test_lean_full_fine_tune_resumes_bit_for_bit_and_keeps_its_weights_in_bfloat16(place, model, undisturbed):
+    """INVARIANT 29 with 8-bit moments, stochastic rounding and steps in the backward pass."""
+    settings = {"lora": None, "model__dtype": "bfloat16", "optim__lr": 1e-3, "batch__micro_batch_tokens": 512}
+    settings |= {"optim__in_backward": True, "optim__clip": "tensor", "optim__kind": "adamw8bit"}
+    whole = undisturbed("sft", **settings)
+    first = train(place.argv("sft", **settings), trigger=Trigger("vgpt2.loop:gradient_norm", 3, (signal.SIGINT,)))
+    assert first.code == 130, first.err
+    done = train(place.resume())
+    assert done.code == 0, done.err
+    assert differences(place.output / "run", whole) == []
+    after = load_file(checkpoint.resolve(whole / "latest") / "model.safetensors")
+    before = load_file(model / "model.safetensors")
+    assert {tensor.dtype for tensor in after.values()} == {torch.bfloat16}
+    assert [name for name in before if torch.equal(after[name], before[name].bfloat16())] == []
+
+
+def test_steps_in_the_backward_pass_refuse_what_they_exclude_before_a_weight_is_read(place):
+    refused = train(place.argv("sft", lora=None, optim__in_backward=True, optim__clip="tensor"))
+    assert refused.code == 2
+    assert "optim.in_backward is true; a step has 2 micro-batches" in refused.err
+    refused = train(place.argv("sft", lora=None, optim__in_backward=True))
+    assert "the whole gradient never exists, so set optim.clip tensor, or max_grad_norm null" in refused.err

@@ -110,7 +110,7 @@ def test_layers_that_share_the_room_do_not_disturb_each_other():
 
 def test_a_missing_bitsandbytes_is_one_line(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "bitsandbytes", None)
-    with pytest.raises(ValueError, match=r"bitsandbytes is not installed .*; pip install bitsandbytes"):
+    with pytest.raises(ValueError, match=r"bitsandbytes is not installed .*: pip install bitsandbytes"):
         qlora.bitsandbytes_functional.__wrapped__()
 
 

@@ -1,0 +1,205 @@
+"""AdamW a tensor at a time: against torch's, in 8 bits, rounding without bias, inside the backward pass, resumed bit for bit."""
+
+import json
+import math
+from pathlib import Path
+
+import bitsandbytes
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from tiny_jobs import sft_rows, tiny_config, tiny_job, tiny_model
+from torch import Tensor, nn
+from torch.testing import assert_close
+
+from vgpt2 import loop, tensor_adamw
+from vgpt2.config import OptimConfig
+from vgpt2.loop import State
+from vgpt2.optim import build, clip, state_to_tensors, tensors_to_state
+from vgpt2.tensor_adamw import TensorAdamW, round_stochastically
+
+FULL = {"lora": None, "batch": {"micro_batch_tokens": 4096, "packs_per_step": 2}}
+IN_BACKWARD = {"in_backward": True, "clip": "tensor"}
+
+
+def two_layers(dtype: torch.dtype = torch.float32, width: int = 96) -> nn.Sequential:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(width, width), nn.Tanh(), nn.Linear(width, width)).to(dtype)
+
+
+def train(model: nn.Module, optimizer: torch.optim.Optimizer, steps: range) -> None:
+    dtype = next(model.parameters()).dtype
+    for step in steps:
+        generator = torch.Generator().manual_seed(step)
+        x = torch.randn(8, 96, generator=generator).to(dtype)
+        (model(x) - x.flip(1)).square().mean().backward()
+        optimizer.step()
+        optimizer.zero_grad()
+
+
+def test_fp32_moments_step_as_torch_s_adamw_does():
+    """Inside the backward pass and after it, decay and slices included."""
+    ours, theirs = two_layers(), two_layers()
+    cfg = OptimConfig(lr=1e-2, weight_decay=0.1, in_backward=True, clip="tensor", max_grad_norm=None)
+    optimizer = build(ours, cfg)
+    assert isinstance(optimizer, TensorAdamW)
+    train(ours, optimizer, range(12))
+    train(theirs, build(theirs, OptimConfig(lr=1e-2, weight_decay=0.1)), range(12))
+    for mine, other in zip(ours.parameters(), theirs.parameters()):
+        assert_close(mine, other, atol=1e-5, rtol=1e-4)
+
+
+def test_eight_bit_moments_step_as_bitsandbytes_own_optimizer():
+    """Over three steps: later a last bit may decide between two codes."""
+    ours, theirs = two_layers(), two_layers()
+    optimizer = build(ours, OptimConfig(lr=1e-2, kind="adamw8bit", weight_decay=0.1))
+    train(ours, optimizer, range(3))
+    groups = [
+        {"params": [p for p in theirs.parameters() if (p.ndim > 1) == decays], "weight_decay": 0.1 * decays} for decays in (True, False)
+    ]
+    train(theirs, bitsandbytes.optim.AdamW8bit(groups, lr=1e-2), range(3))
+    for mine, other in zip(ours.parameters(), theirs.parameters()):
+        assert_close(mine, other, atol=1e-6, rtol=1e-5)
+
+
+def test_small_tensors_keep_fp32_moments_and_large_ones_a_byte():
+    model = two_layers()
+    optimizer = build(model, OptimConfig(kind="adamw8bit"))
+    train(model, optimizer, range(1))
+    state = state_to_tensors(optimizer)
+    assert (state["0.weight.exp_avg"].dtype, state["0.weight.exp_avg_scale"].numel()) == (torch.uint8, 96 * 96 // 256)
+    assert (state["0.bias.exp_avg"].dtype, "0.bias.exp_avg_scale" in state) == (torch.float32, False)
+
+
+@pytest.mark.parametrize("kind", ["adamw", "adamw8bit"])
+def test_slices_change_nothing(kind: str, monkeypatch: pytest.MonkeyPatch):
+    """A tensor whose last block is not full is stepped in three parts and in one."""
+    results = []
+    for size in (1 << 24, 4096):
+        monkeypatch.setattr(tensor_adamw, "SLICE", size)
+        model = two_layers()
+        train(model, build(model, OptimConfig(lr=1e-2, kind=kind, in_backward=True, clip="tensor")), range(3))
+        results.append([parameter.detach().clone() for parameter in model.parameters()])
+    assert all(torch.equal(whole, sliced) for whole, sliced in zip(*results))
+
+
+def test_rounding_is_right_on_average_and_only_to_neighbours():
+    """1 + k/2^9 lies a quarter, a half and three quarters of the way from 1 to bf16's next number, 1 + 2^-7."""
+    generator = torch.Generator().manual_seed(0)
+    for quarters in (1, 2, 3):
+        wide = torch.full((40_000,), 1 + quarters * 2**-9)
+        rounded = round_stochastically(wide, generator)
+        assert set(rounded.tolist()) == {1.0, 1 + 2**-7}
+        up = (rounded > 1).double().mean()
+        assert abs(up - quarters / 4) < 4 * math.sqrt(0.25 / 40_000)
+    exact = torch.tensor([0.0, 1.0, -2.5, 3e38, -1e-30]).bfloat16().float()
+    assert torch.equal(round_stochastically(exact, generator).float(), exact)
+
+
+def test_updates_below_half_a_step_of_bf16_arrive():
+    """Rounded to the nearest, a weight of 1 would never move by 1e-4 a step."""
+    weight = nn.Parameter(torch.ones(4096, dtype=torch.bfloat16))
+    optimizer = TensorAdamW([{"params": [("w", weight)], "weight_decay": 0.0}], OptimConfig(lr=1e-4), seed=0)
+    for _ in range(50):
+        weight.grad = torch.ones_like(weight)
+        optimizer.step()
+    assert weight.float().mean().item() == pytest.approx(1 - 50 * 1e-4, abs=5e-4)
+
+
+@pytest.mark.parametrize("kind", ["adamw", "adamw8bit"])
+def test_resumed_in_the_middle_ends_with_the_same_bits(kind: str, tmp_path: Path):
+    """INVARIANT 29: bf16 weights, 8-bit moments and the rounding's draws."""
+    cfg = OptimConfig(lr=1e-2, kind=kind, in_backward=True, clip="tensor")
+    whole = two_layers(torch.bfloat16)
+    optimizer = build(whole, cfg, seed=5)
+    train(whole, optimizer, range(4))
+    save_file(state_to_tensors(optimizer), tmp_path / "moments.safetensors")
+    half = two_layers(torch.bfloat16)
+    half.load_state_dict({name: tensor.clone() for name, tensor in whole.state_dict().items()})
+    train(whole, optimizer, range(4, 8))
+    resumed = build(half, cfg, seed=5)
+    tensors_to_state(resumed, load_file(tmp_path / "moments.safetensors"))
+    train(half, resumed, range(4, 8))
+    assert all(torch.equal(tensor, half.state_dict()[name]) for name, tensor in whole.state_dict().items())
+    other = two_layers(torch.bfloat16)
+    train(other, build(other, cfg, seed=6), range(8))
+    assert not torch.equal(other[0].weight, whole[0].weight), "the seed decides how weights round"
+
+
+def test_each_tensor_is_clipped_to_its_own_norm():
+    """INVARIANT 27: the norm that is reported is the one before clipping."""
+    first, second = nn.Parameter(torch.zeros(2)), nn.Parameter(torch.zeros(2))
+    first.grad, second.grad = torch.tensor([3.0, 4.0]), torch.tensor([0.0, 0.5])
+    assert clip([first, second], 1.0, each=True).item() == pytest.approx(math.sqrt(25.25))
+    assert_close(first.grad, torch.tensor([0.6, 0.8]))
+    assert second.grad.tolist() == [0.0, 0.5]
+
+
+def test_inside_the_backward_pass_no_gradient_is_left_and_each_was_clipped():
+    """One gradient at a time: when the next parameter steps, the one before has none."""
+    model, plain = two_layers(), two_layers()
+    optimizer = build(model, OptimConfig(lr=1e-2, in_backward=True, clip="tensor", max_grad_norm=0.01))
+    alive: list[int] = []
+    step_tensor = optimizer.step_tensor
+    optimizer.step_tensor = lambda name, parameter, group: (
+        alive.append(sum(p.grad is not None for p in model.parameters())), step_tensor(name, parameter, group)
+    )  # fmt: skip
+    x = torch.randn(8, 96)
+    for each in (model, plain):
+        (10 * each(x)).square().mean().backward()
+    assert alive == [1, 1, 1, 1]
+    assert all(parameter.grad is None for parameter in model.parameters())
+    norm = torch.linalg.vector_norm(torch.stack([p.grad.norm() for p in plain.parameters()]))
+    assert_close(optimizer.pop_norm(), norm)
+    for name, moment in state_to_tensors(optimizer).items():
+        if name.endswith(".exp_avg"):  # (1 - beta1) times the clipped gradient
+            assert moment.norm().item() == pytest.approx(0.1 * 0.01, rel=1e-3)
+
+
+def full_job(tmp_path: Path, dtype: torch.dtype, rows: int = 12, **keys: object) -> loop.Job:
+    return tiny_job(tiny_config("sft", **FULL | keys), sft_rows(rows), tmp_path, model=tiny_model(dtype=dtype))
+
+
+def test_several_micro_batches_are_refused_with_the_cure(tmp_path: Path):
+    batch = {"pack_tokens": 32, "packs_per_step": 4, "micro_batch_tokens": 32}
+    with pytest.raises(ValueError, match=r"a step has \d micro-batches.*raise batch.micro_batch_tokens or make the step smaller"):
+        full_job(tmp_path, torch.float32, 40, batch=batch, optim=IN_BACKWARD)
+
+
+def test_a_gradient_that_is_not_finite_steps_nothing_and_is_said(tmp_path: Path):
+    """INVARIANT 23."""
+    job = full_job(tmp_path, torch.bfloat16, optim=IN_BACKWARD)
+    loop.take_step(job, State())
+    before = [parameter.detach().clone() for parameter in job.model.parameters()]
+    moments = {name: tensor.clone() for name, tensor in state_to_tensors(job.optimizer).items()}
+    policy = job.policy
+    job.policy = lambda packed: policy(packed) * torch.nan
+    state = State(step=1)
+    loop.take_step(job, state)
+    assert state.skipped == 1
+    assert "tensors with such a gradient stay as they were" in job.log.warnings[0]
+    assert all(torch.equal(old, new) for old, new in zip(before, job.model.parameters()))
+    assert all(torch.equal(moments[name], tensor) for name, tensor in state_to_tensors(job.optimizer).items())
+
+
+def losses(tmp_path: Path, dtype: torch.dtype, steps: int, **optim: object) -> Tensor:
+    rows = sft_rows(24)
+    keys = {"optim": {"lr": 2e-3} | optim, "epochs": steps, "max_steps": steps}
+    job = tiny_job(tiny_config("sft", **FULL | keys), rows, tmp_path, model=tiny_model(dtype=dtype))
+    state = State()
+    for _ in range(steps):
+        loop.take_step(job, state)
+        loop.log_window(job, state)
+    return torch.tensor([values["loss"] for _, _, values in job.log.lines], dtype=torch.float64)
+
+
+@pytest.mark.slow
+def test_eight_bits_stochastic_rounding_and_steps_in_backward_converge_like_fp32_adamw(tmp_path: Path):
+    """300 steps: the curve of bf16 weights stays as near to fp32's as fp32's of another clipping does, and falls as far."""
+    exact = losses(tmp_path, torch.float32, 300, max_grad_norm=None)
+    lean = losses(tmp_path, torch.bfloat16, 300, kind="adamw8bit", in_backward=True, clip="tensor", max_grad_norm=None)
+    smooth = [curve.unfold(0, 20, 20).mean(1) for curve in (exact, lean)]
+    difference = (smooth[0] - smooth[1]).abs().max().item()
+    print(json.dumps({"first": exact[0].item(), "last": [c[-1].item() for c in smooth], "largest difference": difference}))
+    assert exact[0] - smooth[0][-1] > 1.0
+    assert difference < 0.03 * exact[0]

@@ -1,0 +1,156 @@
+"""AdamW that steps one tensor at a time: moments in 8 bits, bf16 weights that round stochastically, steps inside the backward pass.
+
+A full fine-tune of bf16 weights on one card holds 4 bytes a weight (weight, two 8-bit moments) and one gradient at a time. bf16 keeps 8
+bits: rounded to the nearest, an update below 2^-9 of its weight would always vanish; rounded up with the probability of what is cut off,
+it arrives on average. Dettmers et al. 2021, arXiv:2110.02861; Lv et al. 2023, arXiv:2306.09782.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import random
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from vgpt2.config import OptimConfig
+from vgpt2.qlora import bitsandbytes_functional
+
+BLOCK = 256  # values that share a scale, fixed by bitsandbytes
+SMALLEST_IN_8_BITS = 4096  # values; smaller tensors (norms, biases) are sensitive and cost nothing
+SLICE = 1 << 24  # values stepped at once: their fp32 forms are all that exists beside weight, gradient and moments; whole blocks
+
+
+class TensorAdamW(torch.optim.Optimizer):
+    """AdamW (decoupled decay, corrected moments) over groups of (name, parameter).
+
+    fp32 weights take the step as it is; bf16 weights are widened, stepped and rounded stochastically. What is drawn follows from
+    (seed, name, step) alone, so a run that goes on is the run that was never interrupted.
+    """
+
+    def __init__(self, groups: list[dict[str, Any]], cfg: OptimConfig, *, seed: int) -> None:
+        super().__init__(groups, {"lr": cfg.lr, "betas": cfg.betas, "eps": cfg.eps})
+        self.has_8_bits = cfg.kind == "adamw8bit"
+        self.seed = seed
+        self._squared_norms: list[Tensor] = []
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        for group in self.param_groups:
+            for name, parameter in zip(group["param_names"], group["params"]):
+                if parameter.grad is not None:
+                    self.step_tensor(name, parameter, group)
+
+    def step_in_backward(self, *, max_norm: float | None) -> None:
+        """From now on each parameter steps as soon as its gradient is whole, which is freed then; `step` finds nothing left.
+
+        max_norm bounds each tensor's own norm. A gradient that is not finite is not stepped.
+        """
+        for group in self.param_groups:
+            for name, parameter in zip(group["param_names"], group["params"]):
+                parameter.register_post_accumulate_grad_hook(functools.partial(self._take, name, group, max_norm))
+
+    def pop_norm(self) -> Tensor:
+        """Norm () of all gradients that stepped in the backward pass since the last call, before clipping; not finite if one was not."""
+        norm = torch.stack(self._squared_norms).sum().sqrt()
+        self._squared_norms.clear()
+        return norm
+
+    def fresh_state(self, parameter: nn.Parameter, device: torch.device | str) -> dict[str, Tensor]:
+        """Moments of a parameter before its first step."""
+        step = torch.zeros((), device="meta" if device == "meta" else "cpu")  # read by Python: never a reason to wait for the GPU
+        if not self.has_8_bits or parameter.numel() < SMALLEST_IN_8_BITS:
+            moments = {name: torch.zeros(parameter.shape, device=device) for name in ("exp_avg", "exp_avg_sq")}
+            return moments | {"step": step}
+        blocks = math.ceil(parameter.numel() / BLOCK)
+        return {
+            # 0 has the code 127 in the signed map; with a scale of 0 every code means 0
+            **{name: torch.zeros(parameter.numel(), dtype=torch.uint8, device=device) for name in ("exp_avg", "exp_avg_sq")},
+            **{name: torch.zeros(blocks, device=device) for name in ("exp_avg_scale", "exp_avg_sq_scale")},
+            "step": step,
+        }
+
+    def step_tensor(self, name: str, parameter: nn.Parameter, group: dict[str, Any]) -> None:
+        """One step of one parameter by its `.grad`."""
+        if parameter not in self.state:
+            self.state[parameter] = self.fresh_state(parameter, parameter.device)
+        state = self.state[parameter]
+        state["step"] += 1
+        step = int(state["step"])
+        assert parameter.grad is not None
+        flat, grad = parameter.detach().view(-1), parameter.grad.reshape(-1)
+        for start in range(0, flat.numel(), SLICE):
+            part = slice(start, start + SLICE)
+            weight = flat[part]
+            assert weight.dtype in (torch.float32, torch.bfloat16), weight.dtype
+            wide = weight.float()  # the weight itself where it is fp32
+            if "exp_avg_scale" in state:
+                _step_8_bits(wide, grad[part].float(), state, part, step, group)
+            else:
+                _step_fp32(wide, grad[part].float(), state, part, step, group)
+            if weight.dtype == torch.bfloat16:
+                seed = random.Random(f"{self.seed}/rounding/{name}/{step}/{start}").getrandbits(63)
+                weight.copy_(round_stochastically(wide, torch.Generator(weight.device).manual_seed(seed)))
+
+    @torch.no_grad()
+    def _take(self, name: str, group: dict[str, Any], max_norm: float | None, parameter: nn.Parameter) -> None:
+        assert parameter.grad is not None
+        norm = torch.linalg.vector_norm(parameter.grad, dtype=torch.float32)
+        self._squared_norms.append(norm.square())
+        if norm.isfinite():  # sync
+            if max_norm is not None:
+                parameter.grad.mul_((max_norm / (norm + 1e-6)).clamp(max=1.0))
+            self.step_tensor(name, parameter, group)
+        parameter.grad = None
+
+
+def round_stochastically(wide: Tensor, generator: torch.Generator) -> Tensor:
+    """wide (fp32, finite) as bf16: one of its two neighbours, the nearer the likelier, so that the mean is wide itself."""
+    noise = torch.randint(0, 1 << 16, wide.shape, dtype=torch.int32, device=wide.device, generator=generator)
+    bits = wide.view(torch.int32) + noise  # bf16 is the upper half of fp32: what is cut off carries over with its own probability
+    return (bits & -(1 << 16)).view(torch.float32).to(torch.bfloat16)
+
+
+def _step_fp32(weight: Tensor, grad: Tensor, state: dict[str, Tensor], part: slice, step: int, group: dict[str, Any]) -> None:
+    beta1, beta2 = group["betas"]
+    exp_avg, exp_avg_sq = state["exp_avg"].view(-1)[part], state["exp_avg_sq"].view(-1)[part]
+    exp_avg.lerp_(grad, 1 - beta1)
+    exp_avg_sq.mul_(beta2).addcmul_(grad, grad, value=1 - beta2)
+    root = exp_avg_sq.sqrt().div_(math.sqrt(1 - beta2**step)).add_(group["eps"])
+    weight.mul_(1 - group["lr"] * group["weight_decay"]).addcdiv_(exp_avg, root, value=-group["lr"] / (1 - beta1**step))
+
+
+def _step_8_bits(weight: Tensor, grad: Tensor, state: dict[str, Tensor], part: slice, step: int, group: dict[str, Any]) -> None:
+    beta1, beta2 = group["betas"]
+    first = part.start // BLOCK
+    blocks = slice(first, first + math.ceil(weight.numel() / BLOCK))
+    signed, unsigned = _codes(weight.device)
+    bitsandbytes_functional().optimizer_update_8bit_blockwise(
+        "adam",
+        grad,
+        weight,
+        state["exp_avg"][part],
+        state["exp_avg_sq"][part],
+        beta1,
+        beta2,
+        0.0,  # of optimizers with a third moment
+        0.0,
+        group["eps"],
+        step,
+        group["lr"],
+        signed,
+        unsigned,
+        state["exp_avg_scale"][blocks],
+        state["exp_avg_sq_scale"][blocks],
+        group["weight_decay"],
+    )
+
+
+@functools.cache
+def _codes(device: torch.device) -> tuple[Tensor, Tensor]:
+    """bitsandbytes' 256 levels of signed and of unsigned values."""
+    functional = bitsandbytes_functional()
+    signed, unsigned = (functional.create_dynamic_map(signed=is_signed).to(device) for is_signed in (True, False))
+    return signed, unsigned
