@@ -17,7 +17,6 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from torch import Tensor
-from torch.profiler import record_function
 
 from vgpt2 import checkpoint
 from vgpt2.config import TrainConfig
@@ -28,6 +27,7 @@ from vgpt2.model import CausalLM
 from vgpt2.optim import clip, learning_rate
 from vgpt2.packing import Packed, cut
 from vgpt2.prefetch import Ahead, pinned
+from vgpt2.profiling import Profile
 from vgpt2.tensor_adamw import TensorAdamW
 from vgpt2.tokencache import Row
 from vgpt2.tokenizer import ChatTokenizer
@@ -35,6 +35,7 @@ from vgpt2.tokenizer import ChatTokenizer
 Policy = Callable[[Packed], Tensor]  # (T,) log-probabilities of the labels
 Sums = dict[str, tuple[float, int]]  # metric -> (sum, count)
 SAVES_TO_FAIL = 3  # in a row, before the run stops
+# the parts of a step in a profile; logging is what is due after it, evaluations and saves too
 DATA, PREPARE, FORWARD, BACKWARD, OPTIMIZER, LOGGING = PARTS = ("data", "prepare", "forward", "backward", "optimizer", "logging")
 MORE_LAYERS = 4  # recomputed after each time that memory ran out
 
@@ -162,6 +163,7 @@ class Job:
     interrupts: Interrupts
     probe: Callable[[], dict[str, float]] | None = None  # task metrics of the model as it stands
     ahead: Callable[[int], list[Any]] | None = None  # `collated`, made while the step before trains; None: made when asked for
+    profile: Profile | None = None  # of some of the first steps
     pending: list[dict[str, tuple[Tensor, int]]] = field(default_factory=list)  # metrics of finished steps, still on the device
     resumed_from: Path | None = None  # a step folder, which rotation leaves alone
     saved_step: int = 0
@@ -178,6 +180,10 @@ class Job:
         if self.autocast_dtype is None:
             return contextlib.nullcontext()
         return torch.autocast(self.device.type, self.autocast_dtype)
+
+    def part(self, name: str) -> contextlib.AbstractContextManager[None]:
+        """A stretch of a step, timed in a run that is profiled; see PARTS."""
+        return self.profile.part(name) if self.profile else contextlib.nullcontext()
 
     @property
     def is_evaluated(self) -> bool:
@@ -210,11 +216,13 @@ def fit(job: Job, state: State) -> None:
         publish(job, state, job.resumed_from)
     try:
         do_what_is_due(job, state)
-        with Ahead(partial(collated, job), end=len(job.steps)) as job.ahead:
+        with Ahead(partial(collated, job), end=len(job.steps)) as job.ahead, job.profile or contextlib.nullcontext():
             while not is_finished(job.cfg, len(job.steps), state):
                 take_step(job, state)
-                with record_function(LOGGING):
+                with job.part(LOGGING):
                     do_what_is_due(job, state)
+                if job.profile:
+                    job.profile.step()
     except Interrupted:
         job.optimizer.zero_grad(set_to_none=True)
         if state.step > job.saved_step:
@@ -246,14 +254,14 @@ def collated(job: Job, step: int) -> list[Any]:
 def take_step(job: Job, state: State) -> None:
     """One optimizer step; leaves `state` untouched when interrupted between its micro-batches."""
     rows = job.steps[state.step]
-    with record_function(DATA):
+    with job.part(DATA):
         batches = [batch.to(job.device) for batch in (job.ahead or partial(collated, job))(state.step)]
     units = sum(batch.units for batch in batches)
     assert all(batch.units > 0 for batch in batches), "a micro-batch without a unit reached the loop"
     for group in job.optimizer.param_groups:  # before the backward pass, in which weights may step
         group["lr"] = learning_rate(state.step, job.cfg.optim, len(job.steps))
     sums = backward_within_memory(job, state, batches, units)
-    with record_function(OPTIMIZER):
+    with job.part(OPTIMIZER):
         norm = gradient_norm(job)
         grad_norm = float(norm)  # sync: whether the step is taken is decided here
         if math.isfinite(grad_norm):
@@ -295,13 +303,13 @@ def backward_within_memory(job: Job, state: State, batches: list[Any], units: in
 def backward(job: Job, state: State, batches: list[Any], units: int) -> list[dict[str, tuple[Tensor, int]]]:
     """Leaves the gradient of step `state.step` in the parameters; the metrics of its micro-batches."""
     torch.manual_seed(random.Random(f"{job.cfg.seed}/dropout/{state.step}").getrandbits(63))
-    with record_function(PREPARE), job.autocast():
+    with job.part(PREPARE), job.autocast():
         batches = job.stage.prepare(job.policy, batches)
     sums: list[dict[str, tuple[Tensor, int]]] = []
     for batch in batches:
-        with record_function(FORWARD), job.autocast():
+        with job.part(FORWARD), job.autocast():
             losses, metrics = job.stage.loss(job.policy, batch)
-        with record_function(BACKWARD):
+        with job.part(BACKWARD):
             (losses.sum() / units).backward()
         sums.append(metrics | {"loss": (losses.detach().sum(), batch.units)})
     return sums

@@ -30,6 +30,7 @@ from vgpt2.metrics import RunLog, peak_memory_bytes
 from vgpt2.model import CausalLM
 from vgpt2.packing import label_count, shared_prompts
 from vgpt2.preview import render
+from vgpt2.profiling import Profile
 from vgpt2.runlock import RunLock, RunLockError
 from vgpt2.stages import STAGES
 from vgpt2.tokencache import Rows, Sink
@@ -38,10 +39,12 @@ from vgpt2.tokenizer import ChatTokenizer
 STATE_FILE, OPTIMIZER_FILE = "trainer_state.json", "optimizer.safetensors"
 
 
-def run(cfg: TrainConfig, *, resume: bool, steal_lock: bool, ignore_interrupts: bool, cap_gib: float | None = None) -> int:
+def run(
+    cfg: TrainConfig, *, resume: bool, steal_lock: bool, ignore_interrupts: bool, cap_gib: float | None = None, profile: int | None = None
+) -> int:
     """Exit code of the training command; once a step is done, the run folder holds a resumable state whatever happens.
 
-    cap_gib: GPU memory for tensors, where not all that is free is to be used.
+    cap_gib: GPU memory for tensors, where not all that is free is to be used. profile: steps to trace, see profiling.py.
     """
     folder = preflight.run_folder(cfg)
     began = time.monotonic()
@@ -56,6 +59,8 @@ def run(cfg: TrainConfig, *, resume: bool, steal_lock: bool, ignore_interrupts: 
             job, state, rows = assembled
             if job.stage.needs_reference:
                 attach_reference(job, state)
+            if profile:
+                job.profile = Profile(folder, steps=profile, parts=loop.PARTS, device=job.device, say=job.log.say)
             loop.fit(job, state)
         except Interrupted as stop:
             complain(f"interrupted; {what_is_left(folder)}")

@@ -42,7 +42,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         if args.preview is not None:
             return run.preview(cfg, rows=args.preview)
         return run.run(
-            cfg, resume=args.resume, steal_lock=args.steal_lock, ignore_interrupts=args.ignore_interrupts, cap_gib=args.cap_gib
+            cfg,
+            resume=args.resume,
+            steal_lock=args.steal_lock,
+            ignore_interrupts=args.ignore_interrupts,
+            cap_gib=args.cap_gib,
+            profile=args.profile,
         )
     except (ValueError, OSError) as error:
         if args.debug:
@@ -83,16 +88,19 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--keys", action="store_true", help="list every config key with its default and stop")
     parser.add_argument("--ignore-interrupts", action="store_true", help="count stray Ctrl+C instead of stopping; SIGTERM still stops")
     parser.add_argument("--cap-gib", type=float, metavar="X", help="GPU memory for tensors; default what is free on the card")
+    parser.add_argument("--profile", type=int, metavar="N", help="trace N steps into the run folder and show where their time goes")
     parser.add_argument("--steal-lock", action="store_true", help="take over a run folder whose lock another machine holds")
     parser.add_argument("--debug", action="store_true", help="tracebacks for mistakes too")
     parser.add_argument("--version", action="version", version=f"vgpt2 {__version__}")
     args = parser.parse_args(argv)
+    if args.profile is not None and args.profile < 1:
+        parser.error("--profile must be 1 or more")
+    if args.cap_gib is not None and not args.cap_gib > 0:
+        parser.error("--cap-gib must be above 0")
     if args.from_llamafactory:
         if args.config is None:
             parser.error("--from-llamafactory writes a config; name it with --config FILE")
         return args
-    if args.cap_gib is not None and not args.cap_gib > 0:
-        parser.error("--cap-gib must be above 0")
     if args.stage is None and not (args.resume and args.run) and not args.keys:
         parser.error("--stage is missing; choose sft, dpo or kto")
     return args
