@@ -115,7 +115,7 @@ def tiny_job(
         cfg=cfg,
         stage=stage,
         model=model,
-        optimizer=optim.build(model, cfg.optim, seed=cfg.seed),
+        optimizer=optim.build(model, cfg.optim, seed=cfg.seed, loraplus_ratio=cfg.lora.loraplus_ratio if cfg.lora else 1.0),
         examples=rows,
         eval_examples=held_out,
         steps=plan_run(stage, [row.tokens for row in rows], cfg),

@@ -73,6 +73,8 @@ class LoRAConfig(Part):
     """scale by alpha / sqrt(rank) instead (Kalajdzievski 2023)"""
     targets: tuple[str, ...] = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
     """names of the linear layers that get an adapter"""
+    loraplus_ratio: Positive = 1.0
+    """learning rate of B over that of A (LoRA+), 16 in the paper; 1: the same"""
 
 
 class BatchConfig(Part):

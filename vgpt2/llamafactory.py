@@ -107,7 +107,6 @@ UNNEEDED = {
 }
 UNBUILT = {
     "use_dora": "DoRA is not built",
-    "loraplus_lr_ratio": "one learning rate holds for A and B",
     "pissa_init": "A starts random and B at 0",
     "additional_target": "embeddings and norms stay frozen beside adapters",
     "mask_history": "every answer of a conversation is trained",
@@ -339,6 +338,7 @@ RULES: dict[str, Rule] = {
     "lora_dropout": _of_lora(lambda value: {"lora.dropout": value}),
     "lora_target": _of_lora(_targets),
     "use_rslora": _of_lora(lambda value: {"lora.use_rslora": value}),
+    "loraplus_lr_ratio": _of_lora(lambda value: {"lora.loraplus_ratio": value} if value else {}),
     "cutoff_len": _cutoff,
     "packing": _packing,
     "neat_packing": lambda *_: {},

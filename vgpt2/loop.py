@@ -259,7 +259,7 @@ def take_step(job: Job, state: State) -> None:
     units = sum(batch.units for batch in batches)
     assert all(batch.units > 0 for batch in batches), "a micro-batch without a unit reached the loop"
     for group in job.optimizer.param_groups:  # before the backward pass, in which weights may step
-        group["lr"] = learning_rate(state.step, job.cfg.optim, len(job.steps))
+        group["lr"] = learning_rate(state.step, job.cfg.optim, len(job.steps)) * group["lr_ratio"]
     sums = backward_within_memory(job, state, batches, units)
     with job.part(OPTIMIZER):
         norm = gradient_norm(job)

@@ -13,19 +13,26 @@ from vgpt2.tensor_adamw import TensorAdamW
 FUSED_DEVICES = frozenset({"cpu", "cuda"})
 
 
-def build(model: nn.Module, cfg: OptimConfig, *, seed: int = 0) -> torch.optim.AdamW | TensorAdamW:
+def build(model: nn.Module, cfg: OptimConfig, *, seed: int = 0, loraplus_ratio: float = 1.0) -> torch.optim.AdamW | TensorAdamW:
     """AdamW over the trainable parameters; weight decay reaches matrices only, never norms and biases.
 
     Fused where torch has it: a third of the CPU time, and equal bits for any number of threads. 8-bit moments and steps in the backward
-    pass have an implementation of their own, in which `seed` decides how bf16 weights round.
+    pass have an implementation of their own, in which `seed` decides how bf16 weights round. A group's `lr_ratio` multiplies the step's
+    learning rate: `loraplus_ratio` for adapters' B (LoRA+, Hayou et al. 2024, arXiv:2402.12354), 1 for the rest.
     Raises ValueError when nothing is trainable. Loshchilov & Hutter 2017, arXiv:1711.05101.
     """
     trainable = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
     if not trainable:
         raise ValueError("optim: the model has no trainable parameter; add LoRA adapters or unfreeze it")
-    matrices = [(name, parameter) for name, parameter in trainable if parameter.ndim >= 2]
+    is_faster = {name: name.endswith(".lora_B") and loraplus_ratio != 1 for name, _ in trainable}
+    faster = [(name, parameter) for name, parameter in trainable if is_faster[name]]
+    matrices = [(name, parameter) for name, parameter in trainable if parameter.ndim >= 2 and not is_faster[name]]
     vectors = [(name, parameter) for name, parameter in trainable if parameter.ndim < 2]
-    groups = [{"params": matrices, "weight_decay": cfg.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+    groups = [
+        {"params": matrices, "weight_decay": cfg.weight_decay, "lr_ratio": 1.0},
+        {"params": faster, "weight_decay": cfg.weight_decay, "lr_ratio": loraplus_ratio},
+        {"params": vectors, "weight_decay": 0.0, "lr_ratio": 1.0},
+    ]
     groups = [group for group in groups if group["params"]]
     if cfg.kind == "adamw8bit" or cfg.in_backward:
         optimizer = TensorAdamW(groups, cfg, seed=seed)

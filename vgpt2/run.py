@@ -113,7 +113,7 @@ def assemble(
         neftune.add_noise(model, cfg.sft.neftune_alpha)
     if cfg.init_adapter:
         lora.load_adapter(model, checkpoint.resolve(cfg.init_adapter))
-    optimizer = optim.build(model, cfg.optim, seed=cfg.seed)
+    optimizer = optim.build(model, cfg.optim, seed=cfg.seed, loraplus_ratio=cfg.lora.loraplus_ratio if cfg.lora else 1.0)
 
     record["start"] = reference.weights_fingerprint(model)
     if resume and runrecord.read(folder)["start"] != record["start"]:

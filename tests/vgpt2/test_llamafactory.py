@@ -149,6 +149,7 @@ def test_their_defaults_are_written_where_ours_are_others(tmp_path: Path):
         ("disable_gradient_checkpointing", True, "model.gradient_checkpointing", False),
         ("lora_dropout", 0.1, "lora.dropout", 0.1),
         ("optim", "adamw_torch", "optim.kind", "adamw"),
+        ("loraplus_lr_ratio", 16.0, "lora.loraplus_ratio", 16.0),
     ],
 )
 def test_a_key_arrives(tmp_path: Path, key: str, value: object, dotted: str, expected: object):

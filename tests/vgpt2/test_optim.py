@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from tiny_jobs import sft_rows, tiny_config, tiny_job
 from torch import Tensor, nn
 from torch.testing import assert_close
 from transformers import get_cosine_schedule_with_warmup
 
+from vgpt2 import loop
 from vgpt2.config import OptimConfig
 from vgpt2.optim import build, clip, learning_rate, state_to_tensors, tensors_to_state
 
@@ -41,6 +43,27 @@ def test_only_trainable_matrices_decay():
     optimizer = build(Net(), OptimConfig(weight_decay=0.1))
     names = {group["weight_decay"]: group["param_names"] for group in optimizer.param_groups}
     assert names == {0.1: ["embed.weight", "out.weight"], 0.0: ["norm.weight", "norm.bias", "out.bias"]}
+
+
+def test_lora_plus_groups_are_peft_s(tmp_path: Path):
+    """Which parameters step with which learning rate, against create_loraplus_optimizer; and through the loop's schedule."""
+    from peft import LoraConfig, get_peft_model
+    from peft.optimizers import create_loraplus_optimizer
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    sizes = {"hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2, "vocab_size": 97, "num_attention_heads": 4}
+    theirs = get_peft_model(LlamaForCausalLM(LlamaConfig(**sizes)), LoraConfig(r=4, target_modules=["q_proj", "down_proj"]))
+    optimizer = create_loraplus_optimizer(theirs, torch.optim.AdamW, lr=1e-3, loraplus_lr_ratio=16)
+    rates = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
+    expected = {name.removeprefix("base_model.model.").removesuffix(".default.weight"): rates[id(p)]
+                for name, p in theirs.named_parameters() if p.requires_grad}  # fmt: skip
+
+    lora = {"rank": 4, "targets": ["q_proj", "down_proj"], "loraplus_ratio": 16.0}
+    job = tiny_job(tiny_config("sft", lora=lora, optim={"lr": 1e-3, "weight_decay": 0.1}), sft_rows(8), tmp_path)
+    loop.take_step(job, loop.State())
+    groups = job.optimizer.param_groups
+    assert {name: group["lr"] for group in groups for name in group["param_names"]} == pytest.approx(expected)
+    assert {group["weight_decay"] for group in groups} == {0.1}
 
 
 def test_the_first_step_by_hand():
