@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from vgpt2.generate import Token
     from vgpt2.judging import Item
     from vgpt2.loading import Loaded
+    from vgpt2.sql.catalogue import Catalogue
 
 LOGP_DIGITS = 3  # what is behind them depends on the company of a row
 NUMBERS = ("logp", "identifier_logp", "seconds")
@@ -53,10 +54,12 @@ class Decoding:
     token_budget: int
     samples: int = 1
     temperature: float = 0.0
+    constrained_to: Catalogue | None = None  # SQL names tables and qualified columns of this one only
 
     def __str__(self) -> str:
         how = f"{self.samples} samples at temperature {self.temperature:g}" if self.temperature else "greedy"
-        return f"{how}, at most {self.max_new_tokens} new tokens"
+        limits = ", names constrained to the catalogue" if self.constrained_to else ""
+        return f"{how}, at most {self.max_new_tokens} new tokens{limits}"
 
 
 def by_question(answers: Sequence[Answer]) -> dict[str, list[Answer]]:
@@ -74,10 +77,22 @@ def made(loaded: Loaded, items: Sequence[Item], decoding: Decoding, progress: Pr
     """
     from vgpt2.generate import Request, stream
 
+    constraint = None
+    if decoding.constrained_to is not None:
+        from vgpt2.constrained import NameConstraints
+
+        constraint = NameConstraints(decoding.constrained_to, loaded.tokenizer, vocab_size=loaded.model.cfg.vocab_size).of_answer
     tokenizer, there = loaded.tokenizer, {(answer.id, answer.sample) for answer in done}
     todo = [(item, sample) for item in items for sample in range(decoding.samples) if (item.id, sample) not in there]
     requests = [
-        Request(tokenizer.prompt(item.messages), decoding.max_new_tokens, decoding.temperature, seed=f"{item.id}/{sample}", logps=True)
+        Request(
+            tokenizer.prompt(item.messages),
+            decoding.max_new_tokens,
+            decoding.temperature,
+            seed=f"{item.id}/{sample}",
+            logps=True,
+            constraint=constraint,
+        )
         for item, sample in todo
     ]
     made_of: list[list[Token]] = [[] for _ in requests]

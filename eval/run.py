@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from eval.suites import Suite
     from vgpt2.datagen.names import Names
     from vgpt2.judging import Item
+    from vgpt2.sql.catalogue import Catalogue
 
 EXAMPLES = """examples:
   python -m eval.run --checkpoint checkpoints/sft/best --suite demo --catalogue data/catalogues/vista-core --out eval/reports/sft
@@ -73,6 +74,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--retrieval", choices=("off", "on", "gold"), default="off", help="schema put before questions: none, found, perfect"
     )
+    parser.add_argument("--constrained", action="store_true", help="let SQL name only tables and qualified columns of the catalogue")
     parser.add_argument("--limit", type=_count, metavar="N", help="only N questions, drawn by chance, always the same")
     parser.add_argument("--quick", action="store_const", const=QUICK_QUESTIONS, dest="limit", help=f"the same as --limit {QUICK_QUESTIONS}")
     parser.add_argument("--samples", type=_count, default=1, metavar="K", help="answers drawn to each question: pass@k and all of k")
@@ -111,7 +113,7 @@ def run(args: argparse.Namespace) -> None:
     if args.answers:
         answers, generation = answer_files.read(args.answers), made_by(args.answers)
     else:
-        answers, generation = generated(args, chosen, items)
+        answers, generation = generated(args, chosen, items, names.catalogue)
     by_question = answer_files.by_question(answers)
     if missing := [item.id for item in items if item.id not in by_question]:
         place = args.answers or args.out / ANSWERS
@@ -173,7 +175,9 @@ def made_by(answers: Path) -> dict[str, Any]:
         raise ValueError(f"{record}: is not a JSON object; restore it, or rename {answers.name} and judge it without") from None
 
 
-def generated(args: argparse.Namespace, chosen: "Sequence[Suite]", items: "Sequence[Item]") -> "tuple[list[Answer], dict[str, Any]]":
+def generated(
+    args: argparse.Namespace, chosen: "Sequence[Suite]", items: "Sequence[Item]", catalogue: "Catalogue"
+) -> "tuple[list[Answer], dict[str, Any]]":
     """Answers to all questions, those of an interrupted call reused, and the record of how they were made."""
     from eval import answers as answer_files
     from vgpt2 import atomic, checkpoint
@@ -185,7 +189,8 @@ def generated(args: argparse.Namespace, chosen: "Sequence[Suite]", items: "Seque
 
     print(f"loading {args.checkpoint or args.model}", file=sys.stderr, flush=True)
     loaded = load(source, adapter=args.adapter, system=args.system, dtype=args.dtype, device=args.device)
-    decoding = answer_files.Decoding(args.max_new_tokens, args.token_budget, args.samples, args.temperature)
+    names = catalogue if args.constrained else None
+    decoding = answer_files.Decoding(args.max_new_tokens, args.token_budget, args.samples, args.temperature, names)
     generation = {**loaded.fingerprints, "dtype": loaded.dtype, "decoding": str(decoding), "vgpt2": __version__}
     about = {"suites": {suite.name: suite.sha256 for suite in chosen}, "prompts": args.retrieval}
     record = json.dumps({**generation, **about}, indent=1) + "\n"

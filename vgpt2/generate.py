@@ -40,7 +40,7 @@ class Constraint(Protocol):
     def allows(self, token_id: int) -> bool: ...
 
     def allowed(self) -> Tensor:
-        """(V,) bool, true somewhere; only asked for when the model's choice is not allowed."""
+        """(V,) bool, true somewhere, not at the token just refused; what it holds may be refused in its turn."""
         ...
 
     def feed(self, token_id: int) -> None: ...
@@ -203,11 +203,10 @@ def _next_tokens(logits: Tensor, rows: Sequence[_Row]) -> list[tuple[int, float 
     """
     scores = penalised(logits, [row.seen for row in rows], [row.request.repetition_penalty for row in rows])
     chosen = choose(scores, [row.draw() for row in rows])
-    refused = [n for n, row in enumerate(rows) if row.constraint and not row.constraint.allows(chosen[n])]
-    if refused:
-        masks = [constraint.allowed() for n in refused if (constraint := rows[n].constraint)]
-        assert all(mask.any() for mask in masks), "a constraint allows nothing"
-        narrowed = scores[refused].masked_fill(~torch.stack(masks).to(scores.device), -torch.inf)
+    while refused := [n for n, row in enumerate(rows) if row.constraint and not row.constraint.allows(chosen[n])]:
+        masks = torch.stack([constraint.allowed() for n in refused if (constraint := rows[n].constraint)])
+        assert masks.any(1).all(), "a constraint allows nothing"
+        narrowed = scores[refused].masked_fill(~masks.to(scores.device), -torch.inf)
         for n, token_id in zip(refused, choose(narrowed, [rows[n].draw() for n in refused])):
             chosen[n] = token_id
     if not any(row.request.logps for row in rows):

@@ -117,6 +117,22 @@ class ChatTokenizer:
         """The text of `ids`; control tokens are left out unless asked for."""
         return str(self._tokenizer.decode(list(ids), skip_special_tokens=not controls, clean_up_tokenization_spaces=False))
 
+    def token_bytes(self) -> list[bytes]:
+        """What each token writes into an answer, in UTF-8 bytes that may be part of a character; control tokens write nothing.
+
+        Raises ValueError for a tokenizer that is neither a byte-level BPE nor one over metaspaces.
+        """
+        decoder = json.loads(self._tokenizer.backend_tokenizer.to_str())["decoder"] or {}
+        kinds = {part["type"] for part in decoder.get("decoders", [decoder]) if "type" in part}
+        if "ByteLevel" not in kinds and not kinds & {"Metaspace", "ByteFallback", "Replace"}:
+            raise ValueError(f"{self.folder}: its tokens are no bytes (decoder {sorted(kinds)}); a BPE of bytes or SentencePiece is needed")
+        added = self._tokenizer.added_tokens_decoder
+        spell = _byte_level_bytes if "ByteLevel" in kinds else _metaspace_bytes
+        return [
+            (b"" if added[n].special else added[n].content.encode()) if n in added else spell(str(self._tokenizer.convert_ids_to_tokens(n)))
+            for n in range(self.vocab_size)
+        ]
+
     @cached_property
     def eos_ids(self) -> tuple[int, ...]:
         """What ends an answer: the template's end token, then the tokenizer's EOS where that is another."""
@@ -210,6 +226,23 @@ def _answer_end(text: str, start: int, answer: str) -> int:
             return control.end()
         start = control.end()
     raise ValueError("the chat template rewrites the answer or writes no control token after it; use one that ends each answer")
+
+
+def _byte_level_bytes(token: str) -> bytes:
+    """A byte-level BPE writes each byte as a printable character: itself, or one from U+0100 on in the order of the others."""
+    return b"".join(bytes((_BYTE_OF[char],)) if char in _BYTE_OF else char.encode() for char in token)
+
+
+def _metaspace_bytes(token: str) -> bytes:
+    """SentencePiece writes a blank as U+2581, and a byte that no token holds as <0xNN>."""
+    if len(token) == 6 and token.startswith("<0x") and token.endswith(">"):
+        return bytes((int(token[3:5], 16),))
+    return token.replace("\u2581", " ").encode()
+
+
+_PRINTABLE = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+_BYTE_OF = {chr(byte): byte for byte in _PRINTABLE}
+_BYTE_OF |= {chr(0x100 + n): byte for n, byte in enumerate(byte for byte in range(256) if byte not in _PRINTABLE)}
 
 
 def _first_difference(a: Sequence[object], b: Sequence[object]) -> int:

@@ -157,6 +157,7 @@ def noisy_model(tokenizer: ChatTokenizer) -> CausalLM:
     return model
 
 
+@pytest.mark.slow
 def test_a_model_that_knows_nothing_names_nothing_unreal(constraints, tokenizer):
     """Three hundred answers drawn behind the beginnings of queries; one that was cut loses what is part of a name."""
     model = noisy_model(tokenizer)

@@ -15,6 +15,8 @@ __all__ = ["Claim", "claims", "prose", "sql_blocks"]
 
 _INLINE = re.compile(r"(?<!`)`(?P<body>[^`\n]+)`(?!`)")
 _SQL_LANGUAGES = {"sql", "tsql", "t-sql", "mssql", "sqlserver", "transact-sql", "plsql", "mysql", "postgresql", "sqlite"}
+_OPENING = re.compile(r"[ \t>]*(?:`{3,}|~{3,})[ \t]*([\w+#.-]*)|<(?:sql|query|tsql)>", re.IGNORECASE)
+_CLOSED = re.compile(r"(?:^[ \t>]*(?:`{3,}|~{3,})|</(?:sql|query|tsql)>)[ \t]*\n?\Z", re.IGNORECASE | re.MULTILINE)
 _ANY_LANGUAGE = {"", "text", "txt", "plaintext", "code", "output"}
 _STATEMENT = re.compile(
     r"""\s*(?:--[^\n]*\n\s*|/\*.*?\*/\s*|\(\s*|;\s*)*(?:
@@ -61,6 +63,32 @@ def sql_blocks(answer: str) -> list[str]:
             found.append((match.start(), match["body"].strip()))
     found += _bare_blocks(_INLINE.sub(lambda match: " " * len(match.group()), rest))
     return [sql for _, sql in sorted(found)]
+
+
+def open_sql(answer: str) -> int | None:
+    """Offset at which the SQL begins that an unfinished answer ends in; None where it ends in prose or behind a block."""
+    marked = blocks(answer)
+    if marked and marked[-1].end == len(answer):
+        return _open_block(answer, marked[-1])
+    rest = outside(answer, marked)
+    line = rest.rfind("\n") + 1
+    tick = rest.rfind("`", line) + 1
+    if rest.count("`", line) % 2 and _starts_sql(rest[tick:]):
+        return tick
+    found = list(_bare_blocks(rest))
+    return found[-1][0] if found and rest[found[-1][0] :].strip() == found[-1][1] else None
+
+
+def _open_block(answer: str, block: Block) -> int | None:
+    """The offset of the SQL in a block that has no end yet; what stands behind its opening mark may become a block of one line."""
+    opening = _OPENING.match(answer, block.start)
+    if opening is None or _CLOSED.search(answer, opening.end()):
+        return None
+    line_end = answer.find("\n", opening.end())
+    start = opening.end() if line_end < 0 else line_end + 1
+    language = opening[1].lower() if opening[1] is not None else "sql"
+    is_sql = language in _SQL_LANGUAGES or (language in _ANY_LANGUAGE and _starts_sql(answer[start:]))
+    return start if is_sql else None
 
 
 def _is_sql(block: Block) -> bool:

@@ -10,7 +10,7 @@ from vgpt2.sql.binding.tables import Binding, Ctes, find_table
 from vgpt2.sql.parser import nodes as n
 
 # What well-known table functions return; of others, nothing is known.
-_FUNCTION_COLUMNS = {
+FUNCTION_COLUMNS = {
     "STRING_SPLIT": ("value", "ordinal"),
     "OPENJSON": ("key", "value", "type"),
     "GENERATE_SERIES": ("value",),
@@ -262,7 +262,7 @@ def _function(b: Binding, node: n.FunctionTable, left: list[Source], outer: Scop
     """A table function: its columns are known where an alias or WITH lists them, or where the function is a known one."""
     bind_expression(b, node.call, Scope(left, outer), ctes)
     alias = node.alias
-    columns = (alias.columns if alias else None) or node.columns or _FUNCTION_COLUMNS.get(node.call.key)
+    columns = (alias.columns if alias else None) or node.columns or FUNCTION_COLUMNS.get(node.call.key)
     rowset = Rowset(columns) if columns else UNKNOWN
     return [Source(alias.name if alias else node.call.name.last, node.pos, rowset)]
 
