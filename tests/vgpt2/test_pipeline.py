@@ -55,7 +55,7 @@ def stamp(tmp_path, monkeypatch):
 
 def call(path: Path, *args: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "vgpt2.pipeline", "--config", str(path), *args], capture_output=True, text=True, timeout=60
+        [sys.executable, "-m", "vgpt2.pipeline", "--config", str(path), *args], capture_output=True, text=True, timeout=120
     )
 
 
@@ -99,7 +99,7 @@ def test_a_step_with_changed_inputs_is_refused_until_redone(stamp):
 
 def test_an_interrupt_reaches_the_step_and_the_next_call_resumes_it(stamp):
     begun = stamp / "a.out.begun"
-    steps = [step(stamp, "a", "30", begun=str(begun), resume=["0", "--resume"])]
+    steps = [step(stamp, "a", "600", begun=str(begun), resume=["0", "--resume"])]
     path = pipeline_file(stamp, steps=steps)
     process = subprocess.Popen(
         [sys.executable, "-m", "vgpt2.pipeline", "--config", str(path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -107,7 +107,7 @@ def test_an_interrupt_reaches_the_step_and_the_next_call_resumes_it(stamp):
     while not begun.exists():
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
-    assert process.wait(timeout=20) == 130
+    assert process.wait(timeout=120) == 130
     steps[0]["command"][2] = "0"
     state = json.loads((stamp / "state" / "pipeline.json").read_text())
     assert state["a"]["finished"] is False
@@ -115,7 +115,7 @@ def test_an_interrupt_reaches_the_step_and_the_next_call_resumes_it(stamp):
 
 def test_a_child_that_outlived_a_killed_pipeline_is_named(stamp):
     begun = stamp / "a.out.begun"
-    path = pipeline_file(stamp, steps=[step(stamp, "a", "30")])
+    path = pipeline_file(stamp, steps=[step(stamp, "a", "600")])
     process = subprocess.Popen(
         [sys.executable, "-m", "vgpt2.pipeline", "--config", str(path)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )

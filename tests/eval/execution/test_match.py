@@ -2,7 +2,6 @@
 
 import json
 import os
-import time
 from collections import Counter, defaultdict
 from pathlib import Path
 from random import Random
@@ -12,7 +11,7 @@ import tiny_plans
 from tiny_judge import CATALOGUE_FOLDER
 
 from eval.execution import match
-from eval.execution.match import Runner
+from eval.execution.match import Execution, Runner
 from vgpt2.datagen.faults import FAULTS, sql_of
 from vgpt2.datagen.names import load_names
 from vgpt2.datagen.plan import render_sql
@@ -152,9 +151,7 @@ def test_a_foreign_query_can_only_read_the_rows(runner, sql):
 
 def test_a_query_without_end_is_a_verdict_within_seconds(runner):
     endless = "WITH N AS (SELECT 1 AS A, 2 AS B UNION ALL SELECT N.A + 1, N.B FROM N) SELECT COUNT(*) AS C, MAX(N.A) AS D FROM N"
-    began = time.monotonic()
-    assert runner.match(GOLD, endless).verdict == "timeout"
-    assert time.monotonic() - began < 15
+    assert runner.match(GOLD, endless) == Execution("timeout", "takes longer than 2 s")
     many = "SELECT A.Mth, B.GrossAmt FROM APTH A, APTL B, APTH C, APTL D, APTH E"
     assert runner.match(GOLD, many).reason == "returns more than 5,000 rows"
 
@@ -163,7 +160,7 @@ def test_a_child_that_hangs_is_ended_and_another_one_takes_its_place(names, monk
     monkeypatch.setattr(match, "ANSWER_LIMIT_S", 0.0)
     with Runner(names.catalogue) as runner:
         assert runner.match(GOLD, GOLD).verdict == "timeout"
-        monkeypatch.setattr(match, "ANSWER_LIMIT_S", 20.0)
+        monkeypatch.setattr(match, "ANSWER_LIMIT_S", 60.0)
         assert runner.match(GOLD, GOLD).verdict == "same"
 
 
