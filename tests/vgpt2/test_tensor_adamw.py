@@ -135,6 +135,18 @@ def test_each_tensor_is_clipped_to_its_own_norm():
     assert second.grad.tolist() == [0.0, 0.5]
 
 
+def test_the_loop_clips_as_the_config_says(tmp_path: Path):
+    """Outside the backward pass: Adam's first moment after a step is a tenth of the clipped gradient."""
+    for kind in ("tensor", "global"):
+        job = full_job(tmp_path, torch.float32, optim={"clip": kind, "max_grad_norm": 1e-4})
+        loop.take_step(job, State())
+        moments = [10 * tensor.norm().item() for name, tensor in state_to_tensors(job.optimizer).items() if name.endswith(".exp_avg")]
+        if kind == "tensor":
+            assert moments == pytest.approx([1e-4] * len(moments), rel=0.02)
+        else:
+            assert math.sqrt(sum(moment**2 for moment in moments)) == pytest.approx(1e-4, rel=0.01)
+
+
 def test_inside_the_backward_pass_no_gradient_is_left_and_each_was_clipped():
     """One gradient at a time: when the next parameter steps, the one before has none."""
     model, plain = two_layers(), two_layers()
