@@ -153,7 +153,9 @@ def _reads_as_a_name(guess: str) -> bool:
     return "__" not in guess
 
 
-_STOP_WORDS = re.compile(r"one|the|and|of|to|for|by|with|in|its|their|before|after|or|each|every|from|an?|also", re.IGNORECASE)
+_STOP_WORDS = re.compile(
+    r"one|the|that|which|who|and|of|to|for|by|with|in|its|their|before|after|or|each|every|from|an?|also", re.IGNORECASE
+)
 
 
 def _plain_words(description: str | None) -> list[str]:

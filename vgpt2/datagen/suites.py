@@ -14,7 +14,7 @@ from vgpt2.datagen import probe_names, recipes, records, validation, written
 from vgpt2.datagen.names import Names
 from vgpt2.datagen.recipes import Progress
 
-VERSIONS = {"demo": 1, "validation": 2, "probe": 1, "plain": 3, "hard": 3, "plain-vista": 2}
+VERSIONS = {"demo": 1, "validation": 3, "probe": 1, "plain": 3, "hard": 3, "plain-vista": 2}
 Row = dict[str, Any]
 
 

@@ -6,6 +6,7 @@ is never answered in two ways, whichever call or worker made it.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -28,6 +29,8 @@ ABSENT_SHARE = 0.14  # of the questions that take a name without asking whether 
 GOES_ON_SHARE = 0.1  # of the questions are followed by one that goes on with their object
 OTHER_SUBJECT_SHARE = 0.05  # and of the chats, this share by one about something else
 TYPO_SHARE = 0.03  # of the questions have a slip in a word of their own, never in a name
+IN_WORDS_SHARE = 0.6  # of the questions that take real names only, and whose answer gives these, call the objects by their rows
+_NEEDS_NAME = re.compile(r"[.]{|}[.']|(?:table|view|name) {|^{(?:table|other)}(?!:)|} (?:table|view|row|column)")
 _DRAWS = 24  # attempts for one question
 _MISSES = 40  # in a row: the material of a kind has ended
 _JUDGED = 5  # questions of a sentence, of which one at least must ask for something absent
@@ -61,6 +64,7 @@ class Kind:
     draw: Draw
     asks: Asks = "name"
     of_object: OfObject | None = None  # the answer about an object, for follow-up turns
+    on_names: bool = False  # objects are always called by their names
 
 
 def make_chats(category: str, kinds: tuple[Kind, ...], world: World, n: int, seed: str) -> list[Chat]:
@@ -185,16 +189,31 @@ def _ask(kind: Kind, template: Template, real: bool, dealing: Dealing, rng: Rand
         if drawn is None:
             continue
         ask = sentence.format(**drawn.words)
+        told = _in_words(kind, template, drawn, dealing) if rng.random() < IN_WORDS_SHARE else None
+        if told:
+            ask = sentence.format(**told)
+            ask = ask[0].upper() + ask[1:]
         if masked(ask) in dealing.seen:
             continue
         answer = drawn.answer(Random(ask))
-        if answer is not None:
+        if answer is not None and not (told and any(name not in answer for name in drawn.objects)):
             dealing.seen.add(masked(ask))
             question = Question(
                 kind.name, template.id, "", ask, answer, drawn.objects, drawn.expect, subject=drawn.subject, source=drawn.source
             )
             return Asked(question, kind.asks, drawn.about, drawn.absent or (drawn.subject is not None and not drawn.subject.is_real))
     return None
+
+
+def _in_words(kind: Kind, template: Template, drawn: Drawn, dealing: Dealing) -> dict[str, str] | None:
+    """The words of the sentence with the objects called by their rows; None where a name is needed or nothing else is known."""
+    by_name = kind.asks != "name" or kind.on_names or drawn.subject or drawn.source != "catalogue"
+    if by_name or dealing.world.side.held_out or _NEEDS_NAME.search(template.text):
+        return None
+    told = {slot: dealing.stock.in_words(drawn.words[slot]) for slot in ("table", "other") if slot in drawn.words}
+    if not told or None in told.values():
+        return None
+    return drawn.words | {slot: words for slot, words in told.items() if words}
 
 
 def trimmed(asked: Sequence[Asked], *, is_first: bool) -> list[Asked]:

@@ -98,7 +98,7 @@ def draw_topic(stock: Stock, world: World, real: bool, rng: Random) -> Drawn | N
 def draw_both(stock: Stock, world: World, real: bool, rng: Random) -> Drawn | None:
     """Which object holds two things at once, where only one or two do."""
     table = rng.choice(stock.objects)
-    glosses = sorted(set(things_held(table).values()))
+    glosses = sorted({gloss for gloss in things_held(table).values() if stock.is_told_whole(gloss)})
     if len(glosses) < 2:
         return None
     a, b = rng.sample(glosses, 2)

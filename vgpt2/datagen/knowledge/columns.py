@@ -63,6 +63,8 @@ def draw_by_meaning(stock: Stock, world: World, real: bool, rng: Random) -> Draw
 def meaning(stock: Stock, o: Object, c: Column, rng: Random) -> str | None:
     said, name = column_said(c), f"{o.name}.{c.name}"
     typed = f" ({c.type_text})" if c.type_text else ""
+    if said is not None and said.removeprefix("the ").replace(" ", "").casefold() == c.name.casefold():
+        return None  # the name says it all
     if said is None:
         return f"The catalogue does not say what {name} holds; its type is {c.type_text or 'unknown'}."
     flag = english.flag_clause(c.description)

@@ -30,8 +30,8 @@ def keyed_objects(stock: Stock) -> Sequence[Object]:
     return stock.keyed
 
 
-def object_kind(name: str, share: float, answer: OfObject, among: Pool = every_object) -> Kind:
-    """A kind that asks about one object, {table}; a next turn may go on with it."""
+def object_kind(name: str, share: float, answer: OfObject, among: Pool = every_object, *, on_names: bool = False) -> Kind:
+    """A kind that asks about one object, {table}, or with `on_names` about its name; a next turn may go on with it."""
 
     def draw(stock: Stock, world: World, real: bool, rng: Random) -> Drawn | None:
         pool = among(stock)
@@ -42,7 +42,7 @@ def object_kind(name: str, share: float, answer: OfObject, among: Pool = every_o
             return unreal_object(stock, table, {"table": ""}, rng)
         return Drawn({"table": table.name}, (table.name,), lambda words: answer(stock, table, words), about=table)
 
-    return Kind(name, share, draw, of_object=answer)
+    return Kind(name, share, draw, of_object=answer, on_names=on_names)
 
 
 def column_kind(name: str, share: float, answer: OfColumn, among: Callable[[Object], Sequence[Column]]) -> Kind:
@@ -63,7 +63,7 @@ def column_kind(name: str, share: float, answer: OfColumn, among: Callable[[Obje
     return Kind(name, share, draw)
 
 
-def pair_kind(name: str, share: float, answer: OfPair, pairs: Pairs, *, either_way: bool = True) -> Kind:
+def pair_kind(name: str, share: float, answer: OfPair, pairs: Pairs, *, either_way: bool = True, on_names: bool = False) -> Kind:
     """A kind that asks about two objects, {table} and {other}."""
 
     def draw(stock: Stock, world: World, real: bool, rng: Random) -> Drawn | None:
@@ -77,7 +77,7 @@ def pair_kind(name: str, share: float, answer: OfPair, pairs: Pairs, *, either_w
             return unreal_object(stock, a, {slots[0]: "", slots[1]: b.name}, rng)
         return Drawn({"table": a.name, "other": b.name}, (a.name, b.name), lambda words: answer(stock, a, b, words), about=a)
 
-    return Kind(name, share, draw)
+    return Kind(name, share, draw, on_names=on_names)
 
 
 def unreal_object(stock: Stock, imitated: Object, words: dict[str, str], rng: Random) -> Drawn | None:

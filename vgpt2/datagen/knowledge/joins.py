@@ -156,7 +156,7 @@ def grain(stock: Stock, a: Object, b: Object, rng: Random) -> str | None:
 KINDS = (
     pair_kind("join_condition", 28, condition, lambda stock: stock.linked_pairs),
     Kind("join_sql", 22, draw_sql),
-    pair_kind("joinable", 17, joinable, lambda stock: stock.joinable),
+    pair_kind("joinable", 17, joinable, lambda stock: stock.joinable, on_names=True),
     pair_kind("join_through", 16, through, lambda stock: stock.bridged),
     Kind("renamed_key", 2.5, draw_renamed),
     object_kind("join_partners", 6, partners),

@@ -32,7 +32,7 @@ class Meant:
     def objects(self, name: str) -> tuple[Object, ...]:
         """The objects that a wrong name may mean, at most three; none where nothing is near."""
         if name not in self._objects:
-            self._objects[name] = self._begun_by(name) or self._of_words(name) or self._of_letters(name)
+            self._objects[name] = self._underscored(name) or self._begun_by(name) or self._of_words(name) or self._of_letters(name)
         return self._objects[name]
 
     def column(self, table: str, name: str) -> Column | None:
@@ -40,6 +40,11 @@ class Meant:
         if (table, name) not in self._columns:
             self._columns[table, name] = self._column(self._by_name[table], name)
         return self._columns[table, name]
+
+    def _underscored(self, name: str) -> tuple[Object, ...]:
+        """The object whose name the wrong one is, but for an underscore: JCPM for JC_PM."""
+        found = self._by_name.get(name.replace("_", ""))
+        return (found,) if found else ()
 
     def _begun_by(self, name: str) -> tuple[Object, ...]:
         """The object whose name begins the wrong one: APTH for APTHDetail."""

@@ -64,7 +64,7 @@ def _views(stock: Stock) -> list[Object]:
 
 
 KINDS = (
-    object_kind("name_prefix", 45, prefix),
+    object_kind("name_prefix", 45, prefix, on_names=True),
     Kind("topic_company", 10, draw_company, asks="topic"),
-    object_kind("name_of_base", 45, base, _views),
+    object_kind("name_of_base", 45, base, _views, on_names=True),
 )

@@ -98,7 +98,7 @@ def draw_pattern(stock: Stock, world: World, real: bool, rng: Random) -> Drawn |
     if fault in ("alias", "both"):
         sql = _aliased(sql, table.name, rng)
     says = {
-        "none": "Yes, it is clean: the name is written out, read WITH (NOLOCK){company}.",
+        "none": "It is clean: the name is written out, read WITH (NOLOCK){company}.",
         "nolock": f"{table.name} is read without NOLOCK. Corrected:",
         "alias": f"Aliases are not used here; write {table.name} in full. Corrected:",
         "both": f"Two things: {table.name} needs WITH (NOLOCK), and aliases are not used here. Corrected:",
@@ -123,7 +123,7 @@ def draw_join_review(stock: Stock, world: World, real: bool, rng: Random) -> Dra
     clean = render_sql(query)
     names = query.tables
     if rng.random() < 0.5:
-        said = f"Yes, the join of {names[0]} and {names[1]} is on the whole key: {equalities(key)}."
+        said = f"The join of {names[0]} and {names[1]} is right, on the whole key: {equalities(key)}."
         return Drawn({"sql": fenced(clean)}, names, lambda words: said)
     join, dropped = query.joins[0], _dropped(stock, key, rng)
     partial = Join(join.source, tuple(pair for n, pair in enumerate(join.on) if n != dropped))

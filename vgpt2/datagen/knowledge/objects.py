@@ -176,5 +176,5 @@ KINDS = (
     column_kind("column_document", 47, column_card, telling_columns),
     object_kind("object_links", 7, links),
     object_kind("query_skeleton", 8, skeleton),
-    object_kind("view_source", 5, source),
+    object_kind("view_source", 5, source, on_names=True),
 )

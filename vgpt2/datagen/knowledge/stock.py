@@ -18,7 +18,9 @@ from vgpt2.sql.names import NameIndex
 from vgpt2.sql.schema import Column, ForeignKey, Object
 
 _CLAUSES = frozenset(("what", "who", "where", "how", "when", "whether", "why"))  # words that no 'the' stands before
-_VAGUE = re.compile(r"(?:header|line|detail|master|item|control|histor)(?:s|y|ies)?", re.IGNORECASE)  # no topic by themselves
+_VAGUE = re.compile(
+    r"(?:header|line|detail|master|item|control|histor|code|type|total|amount|parameter)(?:s|y|ies)?", re.IGNORECASE
+)  # no topic by themselves
 
 
 class Stock:
@@ -64,6 +66,16 @@ class Stock:
         return {words: tuple(places) for words, places in found.items()}
 
     @cached_property
+    def _held(self) -> dict[str, frozenset[str]]:
+        """All columns of an object that hold what these words say, keys included, by the words; 'OBJECT.Column'."""
+        found: dict[str, set[str]] = defaultdict(set)
+        for o in self.objects:
+            for c in o.columns:
+                if words := english.gloss(c.description):
+                    found[words].add(f"{o.name}.{c.name}")
+        return {words: frozenset(places) for words, places in found.items()}
+
+    @cached_property
     def things(self) -> dict[str, Object]:
         """Objects by what their rows are called in the plural, where only one is called so."""
         called: dict[str, list[Object]] = defaultdict(list)
@@ -74,17 +86,26 @@ class Stock:
 
     @cached_property
     def told_glosses(self) -> tuple[str, ...]:
-        """Words for what few columns hold, in alphabetical order."""
-        return tuple(sorted(words for words, places in self.glosses.items() if len(places) <= MOST))
+        """Words for what few columns hold, all of which can be told, in alphabetical order."""
+        return tuple(sorted(words for words, places in self.glosses.items() if len(places) <= MOST and self.is_told_whole(words)))
+
+    def is_told_whole(self, words: str) -> bool:
+        """Whether an answer can name every place: no key holds what the words say, nor perhaps a column that nobody has described."""
+        places = self.glosses[words]
+        return self._held[words] == set(places) and not any(place.partition(".")[2] in self._undescribed for place in places)
+
+    @cached_property
+    def _undescribed(self) -> frozenset[str]:
+        return frozenset(c.name for o in self.objects for c in o.columns if not c.description)
 
     @cached_property
     def topics(self) -> dict[str, tuple[Object, ...]]:
-        """Objects by the plural of two words that end what they are called, where more than one is: 'change orders', 'work orders'."""
+        """Objects by the plural of the last two or three words of what they are called, where more than one is: 'change orders'."""
         found: dict[str, list[Object]] = defaultdict(list)
         for o in self.objects:
             words = (english.kernel(self.description(o)) or "").split()
-            for n in (1, 2, 3):
-                if len(words) > n and not any(word[:2].isupper() for word in words[-n:]):
+            for n in (2, 3):
+                if len(words) > n and words[-n] != "and" and not any(word[:2].isupper() for word in words[-n:]):
                     found[english.plural(" ".join(words[-n:]))].append(o)
             inner = [w for w in words if not _VAGUE.fullmatch(w)]
             if len(inner) >= 2 and inner != words and not any(word[:2].isupper() for word in inner[-2:]):
@@ -169,6 +190,14 @@ class Stock:
         """Pairs worth comparing: linked ones and those of one module."""
         same = ((a.name, b.name) for objects in self.modules.values() for a in objects for b in objects if a is not b)
         return tuple(dict.fromkeys((*self.linked_pairs, *same)))
+
+    def in_words(self, name: str) -> str | None:
+        """'the table of AP transaction headers'; None for a name that is no object's, or whose rows are called as those of others."""
+        o = self.by_name.get(name)
+        words = english.things(self.description(o)) if o else None
+        # the plural of 'part or accessory' reads badly
+        is_clear = words is not None and " or " not in words and self.things.get(words) is o
+        return f"the table of {words}" if is_clear else None
 
     def family(self, o: Object) -> tuple[Object, ...]:
         """Header, lines and details around the object on this side, shortest key first; itself alone where it has none."""

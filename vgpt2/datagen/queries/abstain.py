@@ -47,11 +47,12 @@ def absent_column(ask: Ask, words: Words, ref: ColumnRef) -> Abstention | None:
 
 
 def _replaceable(ask: Ask) -> list[ColumnRef]:
-    """Columns that the sentence says by themselves."""
+    """Columns that the sentence says by themselves; one that orders the rows only where there is no other."""
     measured = [m.column for m in ask.measures if m.column]
+    order = ask.sorting.by if ask.sorting else None
     criteria = [c.column for c in ask.criteria if c.kind not in ("owner", "flag") and c.column.table == ask.table]
-    shown = [] if ask.kind == "running" else list(ask.shown)
-    return shown or measured or list(ask.per) or criteria or [ask.criteria[0].column]
+    shown = [] if ask.kind == "running" else [ref for ref in ask.shown if ref != order]
+    return shown or measured or list(ask.per) or criteria or [*ask.shown, *(c.column for c in ask.criteria)][:1]
 
 
 def _nothing_holds(ask: Ask, words: Words, ref: ColumnRef) -> Abstention | None:

@@ -20,7 +20,7 @@ NOUNS: dict[str, tuple[str, ...]] = {
     "owner": ("{c} {0}",),
     "is": ("{c} {0}", "{c} equal to {0}"),
     "is_not": ("{c} other than {0}", "any {c} but {0}"),
-    "in": ("{c} {0}", "{c} among {0}"),
+    "in": ("{c} {0}", "{c} equal to {0}"),
     "span": ("{c} from {0} to {1}", "{c} between {0} and {1}"),
     "month": ("{c} {0}",),
     "months": ("{c} from {0} to {1}", "{c} {0} through {1}"),

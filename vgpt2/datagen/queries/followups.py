@@ -17,14 +17,14 @@ from vgpt2.datagen.queries.words import Words
 SENTENCES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "narrow": (
         (
-            "Now only {}.",
-            "Only {}, please.",
-            "Restrict that to {}.",
+            "Now only rows with {}.",
+            "Only rows with {}, please.",
+            "Restrict that to rows with {}.",
             "Just those with {}.",
-            "Narrow it down to {}.",
+            "Narrow it down to rows with {}.",
             "Keep only the ones with {}.",
         ),
-        ("And if I want {} only?",),
+        ("And if I only want rows with {}?",),
     ),
     "owner": (
         ("And for {}?", "The same for {}.", "Now for {} instead.", "What about {}?", "Do it again for {}.", "Switch to {}."),

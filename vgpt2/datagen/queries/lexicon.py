@@ -81,6 +81,12 @@ class Lexicon:
         """Objects that can be asked for rows: more than two columns, and a plain FROM."""
         return tuple(o.name for o in self.side.schema_objects() if len(o.columns) > 2)
 
+    @cached_property
+    def of_many(self) -> tuple[str, ...]:
+        """Those with more than one row for each company; all of them where there is no such object."""
+        objects = self.catalogue.objects
+        return tuple(name for name in self.names if objects[name].business_key != (self.table(name).owner,)) or self.names
+
     def table(self, name: str) -> Table:
         if name not in self._tables:
             self._tables[name] = self._read(self.catalogue.objects[name])

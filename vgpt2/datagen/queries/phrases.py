@@ -26,7 +26,7 @@ NOUN_PHRASES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
             "{rows}{where}: {bare}, plus {others}{sort}",
             "{shown} from {rows}{where} next to {others}{sort}",
         ),
-        ("{rows}{where} by {bare}, completed by {others}{sort}",),
+        ("{rows}{where}, shown as {bare}, completed by {others}{sort}",),
     ),
     "lines": (
         (
@@ -189,7 +189,7 @@ QUESTIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     ),
     "top": (
         ("which {n} {rows}{where} have the {extreme} {by}, and what {bare}",),
-        ("what are the {n} {rows}{where} of the {extreme} {by}, by {bare}",),
+        ("what {bare} have the {n} {rows}{where} of the {extreme} {by}",),
     ),
     "days": (
         ("how many days are {days} for {rows}{where}, with {bare}",),

@@ -23,7 +23,7 @@ REQUESTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
             "Please provide {}.",
             "Kindly prepare a query that returns {}.",
             "I would appreciate a query for {}.",
-            "A statement that returns {} is required.",
+            "What is required is a statement that returns {}.",
             "For our records, please supply {}.",
         ),
         ("You are asked to furnish {}.", "It would be helpful to receive {}."),
@@ -34,10 +34,10 @@ REQUESTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     ),
     "conversational": (
         (
-            "Hey, could you pull {} for me?",
-            "So I'm after {}, can you help?",
+            "Hey, could you pull this for me: {}?",
+            "Can you help? I'm after {}.",
             "I was wondering about {}.",
-            "My boss wants {}. How would I write that?",
+            "How would I write this for my boss: {}?",
             "Morning! I need {}.",
             "Quick one: I want to see {}.",
         ),
@@ -45,13 +45,13 @@ REQUESTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     ),
     "vague": (
         (
-            "Something that shows {}, I think.",
+            "I think I need something that shows {}.",
             "I guess I want {}.",
             "Not sure how to put this, but I am after {}.",
             "Some kind of overview: {}.",
             "Roughly speaking, {}.",
         ),
-        ("Sort of {}, if you know what I mean.", "Whatever gets me {}."),
+        ("If you know what I mean: sort of {}.", "Whatever gets me {}."),
     ),
     "descriptive": (
         (
@@ -70,8 +70,8 @@ REQUESTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
             "Paint me a picture of {}.",
             "Dig up {}.",
             "Boil the data down to {}.",
-            "Fish {} out of the database.",
-            "Lay {} on my desk.",
+            "Fish this out of the database: {}.",
+            "Lay this on my desk: {}.",
         ),
         ("Open the drawer that holds {}.", "Pull the curtain back from {}."),
     ),
@@ -80,7 +80,7 @@ STYLES = tuple(REQUESTS)
 # around a question that is a sentence already
 QUESTION_STYLES: dict[str, tuple[str, ...]] = {
     "interrogative": ("{}?",),
-    "conversational": ("Just curious: {}?", "{}? I can't find it on my own.", "Quick question. {}?"),
+    "conversational": ("Just curious: {}?", "{}? I can't find it on my own.", "Quick question: {}?"),
 }
 SQL_ONLY = (
     " SQL only.",

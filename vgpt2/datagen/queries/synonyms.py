@@ -24,7 +24,7 @@ _ONE = re.compile(r":\s*(?:one|each|every)\s+(?P<row>[^,;:()]+?)\s*(?:\(.*)?$")
 _TITLE = re.compile(r"\s(?:master|master file|header|parameters)$")
 _UNCOUNTABLE = re.compile(
     r"(?:^|\s)(?:equipment|information|material|labor|inventory|staff|stock|data|cash|history|detail|control|money|time|people"
-    r"|master|summary|log|completed|machinery)$"
+    r"|master|summary|log|completed|machinery|chart)$"
 )
 _COMPLEMENT = re.compile(
     r"\s(?:of|to|for|by|in|on|at|from|with|that|which|who|being|waiting|stocked|assigned|covered|tied|set|touched|see|received|used|paid)\s.*$"
@@ -76,12 +76,12 @@ class Sayings:
         return self._some_rows.get(table, [])
 
     def terms_in(self, text: str, objects: Sequence[str]) -> list[Term]:
-        """Terms that the text uses and that speak of the objects."""
+        """Terms that the text uses and that mean one of the objects before all others."""
         words = re.findall(r"[\w'-]+", text.casefold())
         runs = (" ".join(words[at : at + n]) for n in range(_LONGEST_TERM, 0, -1) for at in range(len(words) - n + 1))
         found = {term.name: term for run in runs if (term := self._terms.get(run))}
         shown = set(objects)
-        return [term for term in found.values() if any(meaning.object in shown for meaning in term.means)][:_MOST_TERMS]
+        return [term for term in found.values() if term.means[0].object in shown][:_MOST_TERMS]
 
     def _read(self, term: Term, catalogue: Catalogue) -> None:
         meant = term.means[0]
@@ -119,8 +119,11 @@ def forms(words: str | None) -> tuple[str, ...]:
 
 
 def spelt(name: str) -> str | None:
-    """The words of a telling name: 'customer_name' -> 'customer name'; None for abbreviations."""
-    return english.spaced(name) if _TELLING.search(name.lower()) else None
+    """The words of a telling name: 'customer_name' -> 'customer name', 'AuditSLs' -> 'audit SLs'; None for abbreviations."""
+    if not _TELLING.search(name.lower()):
+        return None
+    parts = re.findall(r"[A-Z]{2,}s?(?![a-z])|[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+", name)
+    return " ".join(part if re.fullmatch(r"[A-Z]{2,}s?", part) and not name.isupper() else part.lower() for part in parts)
 
 
 def row_names(o: Object) -> list[Pair]:

@@ -10,7 +10,7 @@ from vgpt2.datagen.queries import abstain, followups
 from vgpt2.datagen.queries.abstain import Abstention
 from vgpt2.datagen.queries.answering import answer
 from vgpt2.datagen.queries.asks import Ask, as_query
-from vgpt2.datagen.queries.compose import KINDS
+from vgpt2.datagen.queries.compose import KINDS, OF_MANY
 from vgpt2.datagen.queries.criteria import UNSAID, Criterion
 from vgpt2.datagen.queries.dealing import Deck
 from vgpt2.datagen.queries.draft import Draft
@@ -131,7 +131,8 @@ def worded(ask: Ask, phrase: Phrase, words: Words, abstention: Abstention | None
 def _draw(kind: str, talk: Talk, *, unclear: bool) -> Ask | None:
     if unclear and kind == "list" and talk.rng.random() < 0.5:
         return abstain.namesake_ask(talk.lexicon, talk.rng)
-    return KINDS[kind][0](talk.draft(talk.rng.choice(talk.lexicon.names)))
+    names = talk.lexicon.of_many if kind in OF_MANY else talk.lexicon.names
+    return KINDS[kind][0](talk.draft(talk.rng.choice(names)))
 
 
 def _some_rows(ask: Ask, words: Words, talk: Talk) -> tuple[Ask, Words]:

@@ -80,7 +80,7 @@ def in_words(ask: Ask, sentence: Sentence, words: Words) -> str:
     parts["nth"] = parts["nth"].format(owner=parts["rows"].removeprefix(words.things(ask.table)))
     text = sentence.text.format(**parts)
     if apart:
-        text = _closed(text) + f" {rng.choice(('Only', 'Restrict it to', 'Limit it to', 'Just'))} {_nouns(listed, ask, words)}."
+        text = _closed(text) + f" {rng.choice(('Only', 'Restrict it to', 'Limit it to', 'Just'))} rows with {_nouns(listed, ask, words)}."
     if owner and place == "lead":
         lead = condition(owner, ask, words, clause=False)
         text = f"For {lead}, {_lowered(text)}" if style != "terse" else f"{lead}: {text}"
@@ -94,9 +94,9 @@ def where(listed: Sequence[Criterion], ask: Ask, words: Words) -> str:
     if words.rng.random() < 0.35:
         clauses = [condition(c, ask, words, clause=True) for c in listed]
         return " where " + english.listing(clauses)
-    return words.rng.choice((" with {}", " that have {}", ", limited to {}", ", only {}", " with {}", " having {}")).format(
-        _nouns(listed, ask, words)
-    )
+    return words.rng.choice(
+        (" with {}", " that have {}", ", limited to rows with {}", ", only rows with {}", " with {}", " having {}")
+    ).format(_nouns(listed, ask, words))
 
 
 def condition(c: Criterion, ask: Ask, words: Words, *, clause: bool) -> str:
@@ -135,6 +135,8 @@ def measure_name(measure: Measure, ask: Ask, words: Words, *, form: int = 0) -> 
     name = words.column(measure.column, alone=len(ask.tables) == 1)
     if measure.function == COUNT_DISTINCT:
         return f"number of different {name} values"
+    if measure.function == "SUM" and name.startswith("total "):
+        return f"sum of the {name}"
     return _MEASURES[measure.function][form].format(name)
 
 

@@ -181,3 +181,11 @@ def test_a_query_filters_on_nothing_that_was_not_asked_for():
             for sql in read(question).sql:
                 values = set(re.findall(r"[=<>] ('[^']*'|\d+)", sql))
                 assert values <= {"1"}, (question.ask, question.answer)
+
+
+@pytest.mark.parametrize("category", ["schema", "objects", "joins", "business"])
+def test_a_question_in_words_is_answered_with_the_names(category):
+    asked = [q for q in questions(category) if "he table of " in q.ask and not any(name in q.ask for name in q.objects)]
+    assert len(asked) >= 15
+    for question in asked:
+        assert all(name in question.answer for name in question.objects), (question.ask, question.answer)

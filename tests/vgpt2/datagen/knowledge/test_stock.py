@@ -21,6 +21,7 @@ def stock(core):
         ("APTransactionHeader", ["APTH"]),  # the words of its description
         ("APTransactionLine", ["APTL"]),  # not APTD, whose explanation has a line too
         ("APTHDetail", ["APTH"]),  # a real name with an ending
+        ("JC_PM", ["JCPM"]),  # not JCJM, the object that is also a PM project
         ("APTX", ["APTD"]),  # one letter off four names: the first in the alphabet
         ("PayrollEmployeeHeader", ["PREH"]),
         ("UnapprovedInvoices", ["APUI", "APUL"]),  # header and line
@@ -70,3 +71,27 @@ def test_words_that_could_be_plain_english_are_marked():
 def test_long_lists_are_cut_with_a_count():
     assert shown(["A", "B", "C", "D"], 2) == "A, B and 2 more"
     assert shown(["A", "B"], 2) == "A and B"
+
+
+def test_places_that_are_told_are_all_there_are(stock):
+    objects = stock.by_name.values()
+    for words in stock.told_glosses:
+        told = set(stock.glosses[words])
+        names = {place.partition(".")[2] for place in told}
+        alike = {f"{o.name}.{c.name}" for o in objects for c in o.columns if c.description == words}
+        unknown = {f"{o.name}.{c.name}" for o in objects for c in o.columns if c.name in names and not c.description}
+        assert alike <= told, words
+        assert not unknown, words
+    assert len(stock.told_glosses) > 300
+
+
+def test_a_topic_is_a_noun_of_two_words_or_more(stock):
+    assert [topic for topic in stock.topics if " " not in topic or topic.startswith("and ")] == []
+
+
+def test_an_object_in_words_is_the_one_its_rows_are_called_by(stock):
+    assert stock.in_words("APTH") == "the table of AP transaction headers"
+    assert stock.in_words("APTransactionHeader") is None
+    words = [stock.in_words(o.name) for o in stock.objects]
+    assert None not in words
+    assert len(set(words)) == len(words)

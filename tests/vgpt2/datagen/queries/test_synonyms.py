@@ -1,7 +1,7 @@
 import pytest
 
 from vgpt2.datagen.queries.lexicon import Lexicon
-from vgpt2.datagen.queries.synonyms import Sayings, forms, row_names
+from vgpt2.datagen.queries.synonyms import Sayings, forms, row_names, spelt
 from vgpt2.datagen.recipes import training_side
 from vgpt2.sql.glossary import Glossary, Meaning, Term
 from vgpt2.sql.schema import Object
@@ -67,3 +67,11 @@ def test_no_two_objects_share_a_name_for_their_rows(core):
     for name in lexicon.names:
         for _, many in lexicon.table(name).things:
             assert seen.setdefault(many, name) == name
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("AuditSLs", "audit SLs"), ("GLDetailDesc", "GL detail desc"), ("customer_name", "customer name"), ("STATUS", "status"), ("f1", None)],
+)
+def test_a_telling_name_is_spelt_out_and_keeps_its_abbreviations(name, words):
+    assert spelt(name) == words

@@ -11,9 +11,10 @@ from vgpt2.datagen.plan import render_sql
 from vgpt2.datagen.queries import abstain, followups
 from vgpt2.datagen.queries.answering import plan
 from vgpt2.datagen.queries.asks import as_query
-from vgpt2.datagen.queries.compose import KINDS, Draft
+from vgpt2.datagen.queries.compose import KINDS, OF_MANY, Draft
 from vgpt2.datagen.queries.criteria import UNSAID
 from vgpt2.datagen.queries.dealing import Deck
+from vgpt2.datagen.queries.maker import make
 from vgpt2.datagen.queries.styles import REQUESTS, mistyped
 from vgpt2.datagen.queries.wording import Words, draw_phrase, draw_sentence, in_words
 from vgpt2.sql.checker import check
@@ -180,3 +181,33 @@ def test_the_question_does_not_depend_on_what_is_asked_instead(core_world):
     other = replace(words, instead={ask.shown[0]: "golden thread"})
     assert other.column(ask.shown[0]) == "golden thread"
     assert not other.is_named(ask.shown[0])
+
+
+def test_what_is_wanted_stands_last_in_a_request():
+    # however long it is and whatever conditions it ends with, nothing after it can be read as a part of it
+    requests = [request for both in REQUESTS.values() for side in both for request in side]
+    assert [request for request in requests if len(request.rpartition("{}")[2]) > len(" pls")] == []
+
+
+def test_nobody_asks_for_several_rows_of_what_has_one_for_each_company(core_world, core):
+    chats = make("sql", {kind: KINDS[kind][1] for kind in OF_MANY}, core_world, 400, "9/many")
+    for table in {q.query.source for chat in chats for q in chat if q.query}:
+        o = core.catalogue.get(table)
+        assert o is None or o.business_key != (o.company_column,), table
+
+
+def test_the_column_that_orders_is_not_the_one_that_is_missing(core_world):
+    several = 0
+    for ask, _ in plans(core_world.lexicon, ("latest", "top"), 40):
+        offered = abstain._replaceable(ask)
+        others = [ref for ref in ask.shown if ref != ask.sorting.by]
+        several += bool(others)
+        assert offered == (others or offered)
+        assert offered
+    assert several > 20
+
+
+def test_no_aggregate_is_named_twice(core_world):
+    said = [q.ask for kind in ("ranking", "total", "by") for chat in make("sql", {kind: 1}, core_world, 200, "4/x") for q in chat]
+    twice = re.compile(r"(?:highest|largest|lowest|smallest) (?:highest|largest|lowest|smallest)|(?:total|overall) total\b")
+    assert [ask for ask in said if twice.search(ask)] == []
