@@ -16,7 +16,8 @@ TABLE = """
 7  kernels.bench
 6  vgpt2.loop vgpt2.reference vgpt2.probe vgpt2.run eval.suites eval.scores eval.paired eval.page eval.page_answers eval.markup eval.report
 6  eval.judged eval.failures eval.abstention eval.passes eval.decision eval.attribution
-5  eval.execution eval.structural eval.prompts eval.confidence eval.answers vgpt2.stages vgpt2.loading vgpt2.judging vgpt2.generate vgpt2.generation vgpt2.constrained vgpt2.runrecord vgpt2.preview
+5  eval.execution eval.structural eval.prompts eval.confidence eval.answers vgpt2.stages vgpt2.loading vgpt2.judging vgpt2.runrecord
+5  vgpt2.generate vgpt2.generation vgpt2.constrained vgpt2.preview
 4  vgpt2.checkpoint vgpt2.optim vgpt2.tensor_adamw
 3  vgpt2.weights vgpt2.memory vgpt2.flops vgpt2.lora vgpt2.neftune vgpt2.llama_folder vgpt2.gguf_import vgpt2.gguf_export vgpt2.tiny vgpt2.tokencache
 2  vgpt2.model vgpt2.projections vgpt2.attention vgpt2.packing vgpt2.tokenizer vgpt2.dataset vgpt2.layouts vgpt2.preflight

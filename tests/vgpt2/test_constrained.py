@@ -127,7 +127,8 @@ def test_every_state_allows_a_token_and_has_a_way_out(constraints, tokenizer, se
         if ends(constraint):
             return
         ids = constraint.allowed().nonzero()[:, 0].tolist()
-        token = next(n for n in sorted(ids, key=lambda n: -sum(byte > 32 for byte in constraint._shared.spellings[n])) if constraint.allows(n))
+        longest = sorted(ids, key=lambda n: -sum(byte > 32 for byte in constraint._shared.spellings[n]))
+        token = next(n for n in longest if constraint.allows(n))
         constraint.feed(token)
     raise AssertionError(constraint._state.text)
 
