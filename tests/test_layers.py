@@ -12,14 +12,15 @@ FOLDERS = ("vgpt2", "kernels", "eval")
 
 # a name stands for the module and what lies below it; vgpt2.sql is a leaf and vgpt2.datagen lies in row 6, both by rules of their own
 TABLE = """
-7  vgpt2.train vgpt2.pipeline vgpt2.estimate vgpt2.export vgpt2.chat vgpt2.embedded vgpt2.datagen.__main__ vgpt2.sql.__main__ eval.run eval.compare
-7  kernels.bench
+7  vgpt2.train vgpt2.pipeline vgpt2.estimate vgpt2.export vgpt2.chat vgpt2.embedded vgpt2.datagen.__main__ vgpt2.sql.__main__ eval.run
+7  eval.compare kernels.bench
 6  vgpt2.loop vgpt2.reference vgpt2.probe vgpt2.run eval.suites eval.scores eval.paired eval.page eval.page_answers eval.markup eval.report
 6  eval.judged eval.failures eval.abstention eval.passes eval.decision eval.attribution
 5  eval.execution eval.structural eval.prompts eval.confidence eval.answers vgpt2.stages vgpt2.loading vgpt2.judging vgpt2.runrecord
 5  vgpt2.generate vgpt2.generation vgpt2.constrained vgpt2.preview
 4  vgpt2.checkpoint vgpt2.optim vgpt2.tensor_adamw
-3  vgpt2.weights vgpt2.memory vgpt2.flops vgpt2.lora vgpt2.neftune vgpt2.llama_folder vgpt2.gguf_import vgpt2.gguf_export vgpt2.tiny vgpt2.tokencache
+3  vgpt2.weights vgpt2.memory vgpt2.flops vgpt2.lora vgpt2.neftune vgpt2.llama_folder vgpt2.gguf_import vgpt2.gguf_export vgpt2.tiny
+3  vgpt2.tokencache
 2  vgpt2.model vgpt2.projections vgpt2.attention vgpt2.packing vgpt2.tokenizer vgpt2.dataset vgpt2.layouts vgpt2.preflight
 2  vgpt2.encoding vgpt2.registry vgpt2.prefetch vgpt2.profiling vgpt2.qlora vgpt2.llamafactory
 1  vgpt2.atomic vgpt2.manifest vgpt2.config vgpt2.configfile vgpt2.interrupts vgpt2.runlock
