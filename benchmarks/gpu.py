@@ -56,7 +56,7 @@ def measure(args: argparse.Namespace) -> list[dict[str, Any]]:
     """Every case, its sides in turns: A B A B. A side that fails leaves its reason."""
     results = []
     for case in args.cases:
-        sides = [side for side in ("ours", *CASES[case].peers) if any(side.startswith(asked) for asked in args.sides)]
+        sides = [side for side in ("ours", *CASES[case].peers) if side in args.sides]
         for turn in range(args.rounds):
             for side in sides:
                 command = [sys.executable, __file__, "--case", case, "--side", side, *own_options(args)]
@@ -105,7 +105,7 @@ def device_of(args: argparse.Namespace) -> torch.device:
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cases", default=",".join(CASES), help="comma list of %(default)s")
-    parser.add_argument("--sides", default="ours,trl", help="comma list of ours, trl")
+    parser.add_argument("--sides", default="ours,trl,trl-packed", help="comma list of %(default)s")
     parser.add_argument("--rounds", type=int, default=2, help="how often each case and side runs")
     parser.add_argument("--steps", type=int, default=8, help="timed steps of a run")
     parser.add_argument("--warm-up", type=int, default=2, help="steps before the clock starts")
