@@ -90,6 +90,12 @@ def test_answers_of_another_decoding_are_not_mixed_in(model, suite, tmp_path, ca
     assert report.read(tmp_path / "out")["generation"]["decoding"] == "greedy, at most 3 new tokens"
 
 
+def test_names_are_constrained_on_request_and_the_record_says_so(model, suite, tmp_path):
+    assert judge_model(model, suite, tmp_path / "out", "--constrained") == 0
+    decoding = report.read(tmp_path / "out")["generation"]["decoding"]
+    assert decoding == "greedy, at most 5 new tokens, names constrained to the catalogue"
+
+
 def test_old_answers_are_judged_again_without_the_model(model, suite, tmp_path):
     assert judge_model(model, suite, tmp_path / "out") == 0
     again = ("--answers", tmp_path / "out" / "answers.jsonl", "--limit", 8, "--name", "out")
