@@ -207,11 +207,11 @@ def losses(tmp_path: Path, dtype: torch.dtype, steps: int, **optim: object) -> T
 
 @pytest.mark.slow
 def test_eight_bits_stochastic_rounding_and_steps_in_backward_converge_like_fp32_adamw(tmp_path: Path):
-    """300 steps: the curve of bf16 weights stays as near to fp32's as fp32's of another clipping does, and falls as far."""
+    """300 steps from a loss of 5.0 to 0.005: means over 20 steps differ by 0.003 at most (measured); five times that is noise."""
     exact = losses(tmp_path, torch.float32, 300, max_grad_norm=None)
     lean = losses(tmp_path, torch.bfloat16, 300, kind="adamw8bit", in_backward=True, clip="tensor", max_grad_norm=None)
     smooth = [curve.unfold(0, 20, 20).mean(1) for curve in (exact, lean)]
     difference = (smooth[0] - smooth[1]).abs().max().item()
     print(json.dumps({"first": exact[0].item(), "last": [c[-1].item() for c in smooth], "largest difference": difference}))
     assert exact[0] - smooth[0][-1] > 1.0
-    assert difference < 0.03 * exact[0]
+    assert difference < 0.015
