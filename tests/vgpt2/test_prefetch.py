@@ -175,7 +175,6 @@ def test_a_step_on_cuda_waits_only_where_it_says_so(tmp_path):
     job, state = tiny_job(cfg, ROWS["dpo"](16), tmp_path), State()
     job.device = torch.device("cuda")
     job.model.to(job.device)
-    job.optimizer = type(job.optimizer)(job.model.parameters(), fused=True)
     assert all(tensor.is_pinned() for batch in loop.collated(job, 0) for tensor in (batch.ref_logps, batch.packed.input_ids))
     loop.take_step(job, state)
     torch.cuda.set_sync_debug_mode("warn")
@@ -184,4 +183,4 @@ def test_a_step_on_cuda_waits_only_where_it_says_so(tmp_path):
             loop.take_step(job, state)
     finally:
         torch.cuda.set_sync_debug_mode("default")
-    assert len(caught) == 1
+    assert len([warning for warning in caught if "synchronizing" in str(warning.message)]) == 1
