@@ -1,4 +1,4 @@
-"""Trains the tiny model a few steps in every way on two threads, and says the hash of the weights each time: two_threads.py MODEL."""
+"""Trains the tiny model a few steps in every way on two threads; says the hash of each result and of sums: two_threads.py MODEL."""
 
 import hashlib
 import random
@@ -11,6 +11,7 @@ import torch
 from tiny_jobs import tiny_config, tiny_job
 
 from vgpt2 import loop
+from vgpt2.losses.logps import sequence_logps
 from vgpt2.stages.answers import Answer
 from vgpt2.stages.dpo import DPOExample
 from vgpt2.stages.kto import KTOExample
@@ -53,6 +54,15 @@ def main() -> None:
             if parameter.requires_grad:
                 digest.update(parameter.detach().numpy().tobytes())
         print(stage, "lora" if lora is not None else "full", digest.hexdigest())
+    print("sums", digest_of_sums())
+
+
+def digest_of_sums() -> str:
+    """Of sequence_logps and its gradient over enough tokens that torch shares the sum among its threads."""
+    token_logps = torch.randn(50_000, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    sums = sequence_logps(token_logps, torch.arange(0, 50_001, 500, dtype=torch.int32))
+    sums.square().sum().backward()
+    return hashlib.sha256(sums.detach().numpy().tobytes() + token_logps.grad.numpy().tobytes()).hexdigest()
 
 
 if __name__ == "__main__":
