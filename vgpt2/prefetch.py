@@ -6,7 +6,7 @@ A thread and no process: it packs arrays, which lets go of the interpreter, and 
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import is_dataclass, replace
 from types import TracebackType
 from typing import Any, Generic, TypeVar
 
@@ -48,10 +48,9 @@ def pinned(batch: Batch) -> Batch:
     assert is_dataclass(batch)
     assert not isinstance(batch, type)
     changed: dict[str, Any] = {}
-    for entry in fields(batch):
-        value = getattr(batch, entry.name)
+    for name, value in vars(batch).items():
         if isinstance(value, Tensor):
-            changed[entry.name] = value.pin_memory()
+            changed[name] = value.pin_memory()
         elif is_dataclass(value):
-            changed[entry.name] = pinned(value)
+            changed[name] = pinned(value)
     return replace(batch, **changed)

@@ -12,8 +12,8 @@ import hashlib
 import json
 import mmap
 import os
+import platform
 import shutil
-import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
@@ -296,7 +296,7 @@ def _refusal(folder: Path, needed: int, error: OSError) -> ValueError:
 
 
 def _host() -> str:
-    return hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]
+    return hashlib.sha256(platform.node().encode()).hexdigest()[:8]
 
 
 def _code() -> str:
