@@ -103,8 +103,7 @@ def empty_nf4(model: nn.Module) -> dict[str, NF4Linear]:
     linear = {name: module for name, module in model.named_modules() if isinstance(module, nn.Linear) and ".layers." in name}
     layers = {name: NF4Linear(module, workspace) for name, module in linear.items()}
     for name, layer in layers.items():
-        parent, _, last = name.rpartition(".")
-        setattr(model.get_submodule(parent), last, layer)
+        model.set_submodule(name, layer)
     return {f"{name}.weight": layer for name, layer in layers.items()}
 
 

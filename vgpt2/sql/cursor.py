@@ -36,12 +36,15 @@ SET_OPERATORS = frozenset(("UNION", "EXCEPT", "INTERSECT"))
 ENDS_FROM = SET_OPERATORS | {"WHERE", "GROUP", "HAVING", "ORDER", "OPTION", "FOR", "SET", "VALUES", "WHEN", "OUTPUT"}
 SYSTEM_SCHEMAS = frozenset(("sys", "INFORMATION_SCHEMA"))
 PSEUDO_TABLES = frozenset(("inserted", "deleted"))
-CTE_HEAD = re.compile(r"(?:\[([^\]]+)\]|([\w@#$]+))\s*(?:\([^()]*\)\s*)?AS\s*\Z", re.IGNORECASE)
-COMMENT = re.compile(r"--[^\r\n]*[\r\n]|/\*.*?\*/", re.DOTALL)
+# bounds and look-behinds keep these linear on any text
+CTE_HEAD = re.compile(
+    r"(?:\[([^\[\]]{1,128})\]|(?<![\w@#$])([\w@#$]{1,128}))\s{0,64}(?:\([^()]{0,4096}\)\s{0,64})?AS\s{0,64}\Z", re.IGNORECASE
+)
+COMMENT = re.compile(r"--[^\r\n]*[\r\n]?|/\*.*?(?:\*/|\Z)", re.DOTALL)
 COMPLETE = frozenset("(),;.")  # operators that no further character turns into others
 # what may lie behind the last whole token where a name is expected: nothing, a word, a bracket, a comment, the end of a fence
 UNFINISHED = re.compile(r"\s*(?:--[^\r\n]*|-|/|/\*.*|\[[^\]]*\]?|[\w@#$]*)|\s*\n[ \t]*`{1,3}", re.DOTALL)
-WORD_AT_END = re.compile(r"[\w@#$]*\Z")
+WORD_AT_END = re.compile(r"(?<![\w@#$])[\w@#$]*\Z")
 
 
 class NameSet:
@@ -166,7 +169,7 @@ class Cursor:
     @property
     def _rest(self) -> str:
         """What lies behind the last whole token, without the comments that are whole."""
-        return COMMENT.sub("\n", self._text[self._settled :])
+        return COMMENT.sub(_without, self._text[self._settled :])
 
     def may_end(self) -> bool:
         """Whether the text can end here, what is begun counting as whole."""
@@ -463,3 +466,10 @@ class Cursor:
         rowset = outer.scope.sources[0].rowset
         names = frozenset(name for name in rowset.outputs if name is not None)
         return FREE if rowset.open else Columns(names, " ".join(["columns", *sorted(names)]))
+
+
+def _without(comment: re.Match[str]) -> str:
+    """A line's end in the place of a finished comment; one that the text ends in stays."""
+    text = comment[0]
+    is_finished = text[-1] in "\r\n" if text.startswith("--") else len(text) > 3 and text.endswith("*/")
+    return "\n" if is_finished else text
