@@ -76,6 +76,7 @@ def test_a_signal_while_the_command_is_imported_ends_without_a_traceback(place):
     """INVARIANT 50, before there is a run: in a process that starts from nothing, and halfway through torch."""
     script = (
         "import os, runpy, signal, sys\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a shell's background job starts with Ctrl+C ignored
         "sys.addaudithook(lambda event, args: event == 'import' and args[0] == 'torch.nn' and os.kill(os.getpid(), signal.SIGINT))\n"
         "runpy.run_module('vgpt2.train', run_name='__main__')\n"
     )
