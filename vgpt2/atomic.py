@@ -4,6 +4,7 @@ Everything is written under a hidden name beside its target, flushed to the disk
 (being written), `.old` (set aside for a replacement) or `.trash` (being deleted): a later start knows what a killed process left.
 """
 
+import json
 import os
 import re
 import secrets
@@ -14,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 LEFTOVER = re.compile(r"\.(?P<name>.+)\.[0-9a-f]{8}\.(?P<kind>tmp|old|trash)")
 WINDOWS_RENAME_S = 2.0
@@ -143,4 +144,15 @@ def read_small(path: Path, limit: int) -> bytes:
         data = file.read(min(size, limit) + 1)  # reading as much as is allowed would take that much memory for any file
     if len(data) > limit:
         raise ValueError(f"{path}: holds more than {limit} bytes; a file of this kind never does, restore or remove it")
+    return data
+
+
+def read_json_object(path: Path, limit: int) -> dict[str, Any]:
+    """The JSON object in a file of at most `limit` bytes, read as `read_small` does; raises ValueError for other content."""
+    try:
+        data = json.loads(read_small(path, limit))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path}: is not JSON ({type(error).__name__}); restore it") from None
+    if not isinstance(data, dict):
+        raise ValueError(f"{path}: is not a JSON object; restore it")
     return data

@@ -7,7 +7,6 @@ Matrices are stored as F16, BF16 or Q8_0, vectors as F32. Names, row order and m
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -106,7 +105,8 @@ def describe_model(writer: GGUFWriter, cfg: ModelConfig, kind: str, *, name: str
 def describe_tokenizer(writer: GGUFWriter, folder: Path, vocab_size: int) -> None:
     """Tokens, types, merges, special ids and chat template of a byte-level BPE; ids without a token are filled up as unused."""
     path = folder / "tokenizer.json"
-    tokenizer, settings = _json(path), _json(folder / "tokenizer_config.json")
+    files = (path, folder / "tokenizer_config.json")
+    tokenizer, settings = (atomic.read_json_object(file, TOKENIZER_LIMIT) for file in files)
     model = tokenizer.get("model", {})
     if model.get("type") != "BPE" or model.get("byte_fallback"):
         raise ValueError(f"{path}: is no byte-level BPE; only such tokenizers are written to a GGUF")
@@ -217,14 +217,4 @@ def _encoded(weight: np.ndarray, kind: GGMLQuantizationType) -> np.ndarray:
     from gguf.quants import quantize
 
     return quantize(weight, kind)
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        data = json.loads(atomic.read_small(path, TOKENIZER_LIMIT))
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path}: is not JSON ({type(error).__name__}); restore it") from None
-    if not isinstance(data, dict):
-        raise ValueError(f"{path}: is not a JSON object; restore it")
-    return data
 

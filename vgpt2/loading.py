@@ -5,7 +5,6 @@
 """
 
 import hashlib
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,7 +75,7 @@ def is_adapter(folder: Path) -> bool:
 def base_of(adapter: Path) -> Path:
     """The base model that an adapter folder names, if it is here."""
     lora.read_adapter_config(adapter)
-    name = _json(adapter / lora.CONFIG_FILE).get("base_model_name_or_path")
+    name = atomic.read_json_object(adapter / lora.CONFIG_FILE, CONFIG_LIMIT_BYTES).get("base_model_name_or_path")
     try:
         found = folder_of(name) if isinstance(name, str) else None
     except ValueError:
@@ -100,7 +99,7 @@ def quantization_of(folder: Path) -> Literal["nf4"] | None:
 def _run_config(folder: Path, part: str) -> dict[str, Any]:
     """One part of the config of the run that a step folder lies in, {} for any other folder."""
     record = folder.parent / "run.json"
-    config = _json(record).get("config") if record.is_file() else None
+    config = atomic.read_json_object(record, CONFIG_LIMIT_BYTES).get("config") if record.is_file() else None
     found = config.get(part) if isinstance(config, dict) else None
     return found if isinstance(found, dict) else {}
 
@@ -123,13 +122,3 @@ def sha256_of(paths: Iterable[Path]) -> str:
         with path.open("rb") as file:
             digest.update(f"{path.name} {hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
     return digest.hexdigest()
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        data = json.loads(atomic.read_small(path, CONFIG_LIMIT_BYTES))
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path}: is not JSON ({type(error).__name__}); restore it") from None
-    if not isinstance(data, dict):
-        raise ValueError(f"{path}: is not a JSON object; restore it")
-    return data
