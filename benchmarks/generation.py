@@ -1,10 +1,11 @@
 """Decoding speed and memory on a CPU against transformers' generate: the same weights, prompts and greedy settings, batches of 8.
 
-    python benchmarks/generation.py --model checkpoints/models/smollm2-135m-instruct --suite eval/suites/demo.jsonl
+    python benchmarks/generation.py --model DIR --suite eval/suites/probe.jsonl
 
-Prompts: one in so many of the suite's questions behind the system prompt, their schemas included. transformers gets them sorted by length
-and padded on the left; here they pass through as many rows as transformers has. Every answer is max_new_tokens long (no end token), so both
-sides make as many. Rate: new tokens a second of process time, prefill included. Each case runs in its own process, cases take turns.
+DIR is a Hugging Face folder, as the embedded model's or what `vgpt2.export --merge` writes. Prompts: one in so many of the suite's questions
+behind the system prompt. transformers gets them sorted by length and padded on the left; here they pass through as many rows as transformers
+has. An answer ends with the model's end token, or after --new tokens. Rate: tokens of answers a second of process time, prefill included. Each
+case runs in its own process, cases take turns.
 """
 
 import argparse
@@ -25,16 +26,18 @@ CASES = tuple(f"{side}-{dtype}" for dtype in ("float32", "bfloat16") for side in
 ROWS = 8
 
 
-def prompts(model: Path, suite: Path, count: int) -> list[list[int]]:
+def prompts(model: Path, suite: Path, count: int) -> tuple[list[list[int]], tuple[int, ...]]:
+    """Ids of the prompts, and the ids that end an answer."""
     from vgpt2.config import DEFAULT_SYSTEM
     from vgpt2.tokenizer import ChatTokenizer
 
     tokenizer = ChatTokenizer.load(model, system=DEFAULT_SYSTEM)
     questions = [json.loads(line)["messages"] for line in suite.read_text("utf-8").splitlines()]
-    return [tokenizer.prompt(messages) for messages in questions[:: max(len(questions) // count, 1)][:count]]
+    asked = [tokenizer.prompt(messages) for messages in questions[:: max(len(questions) // count, 1)][:count]]
+    return asked, tuple(tokenizer.eos_ids)
 
 
-def ours(folder: Path, asked: list[list[int]], dtype: Any, new: int) -> tuple[list[list[int]], float]:
+def ours(folder: Path, asked: list[list[int]], ends: tuple[int, ...], dtype: Any, new: int) -> tuple[list[list[int]], float]:
     """Answers and CPU-seconds, without loading."""
     import torch
 
@@ -43,12 +46,12 @@ def ours(folder: Path, asked: list[list[int]], dtype: Any, new: int) -> tuple[li
 
     model = load_model(folder, dtype=dtype, device=torch.device("cpu"))
     budget = ROWS * (max(map(len, asked)) + new)
-    generate(model, asked[:ROWS], max_new_tokens=2, eos_ids=(-1,), token_budget=budget)
+    generate(model, asked[:ROWS], max_new_tokens=2, eos_ids=ends, token_budget=budget)
     began = time.process_time()
-    return generate(model, asked, max_new_tokens=new, eos_ids=(-1,), token_budget=budget), time.process_time() - began
+    return generate(model, asked, max_new_tokens=new, eos_ids=ends, token_budget=budget), time.process_time() - began
 
 
-def theirs(folder: Path, asked: list[list[int]], dtype: Any, new: int) -> tuple[list[list[int]], float]:
+def theirs(folder: Path, asked: list[list[int]], ends: tuple[int, ...], dtype: Any, new: int) -> tuple[list[list[int]], float]:
     """The same by transformers."""
     import torch
     from transformers import AutoModelForCausalLM
@@ -60,8 +63,9 @@ def theirs(folder: Path, asked: list[list[int]], dtype: Any, new: int) -> tuple[
         width = max(len(asked[n]) for n in batch)
         ids = torch.tensor([[0] * (width - len(asked[n])) + asked[n] for n in batch])
         mask = torch.tensor([[0] * (width - len(asked[n])) + [1] * len(asked[n]) for n in batch])
-        options = {"do_sample": False, "eos_token_id": None, "pad_token_id": 0, "max_new_tokens": count, "min_new_tokens": count}
-        return model.generate(ids, attention_mask=mask, **options)[:, width:].tolist()
+        options = {"do_sample": False, "eos_token_id": list(ends), "pad_token_id": ends[0], "max_new_tokens": count}
+        answers = model.generate(ids, attention_mask=mask, **options)[:, width:].tolist()
+        return [answer[: min((answer.index(end) for end in ends if end in answer), default=count)] for answer in answers]
 
     answer(order[:ROWS], 2)
     found: dict[int, list[int]] = {}
@@ -78,14 +82,15 @@ def run_case(case: str, args: argparse.Namespace) -> dict[str, Any]:
     import torch
 
     torch.set_num_threads(args.threads)
-    asked = prompts(args.model, args.suite, args.prompts)
+    asked, ends = prompts(args.model, args.suite, args.prompts)
     side, dtype = case.split("-")
-    answers, cpu_s = (ours if side == "ours" else theirs)(args.model, asked, getattr(torch, dtype), args.new)
+    answers, cpu_s = (ours if side == "ours" else theirs)(args.model, asked, ends, getattr(torch, dtype), args.new)
     return {
         "tokens_per_cpu_s": round(sum(map(len, answers)) / cpu_s, 2),
         "cpu_s": round(cpu_s, 2),
         "peak_rss_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
         "prompt_tokens": sum(map(len, asked)),
+        "answer_tokens": sum(map(len, answers)),
         "answers": [hashlib.sha256(json.dumps(answer).encode()).hexdigest()[:12] for answer in answers],
     }
 
@@ -127,7 +132,7 @@ def main() -> None:
     parser.add_argument("--model", type=Path, required=True, metavar="DIR")
     parser.add_argument("--suite", type=Path, required=True, metavar="FILE")
     parser.add_argument("--prompts", type=int, default=24)
-    parser.add_argument("--new", type=int, default=32, help="tokens of each answer")
+    parser.add_argument("--new", type=int, default=64, help="tokens of an answer at most")
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--cases", type=lambda text: text.split(","), default=list(CASES))
@@ -143,7 +148,7 @@ def main() -> None:
     if args.out:
         versions = {name: importlib.metadata.version(name) for name in ("torch", "transformers")}
         about = {"date": str(date.today()), "python": platform.python_version(), "machine": platform.machine(), **versions}
-        settings = {"model": args.model.name, "prompts": args.prompts, "new": args.new, "rows": ROWS, "threads": args.threads}
+        settings = {"model": args.model.name, "suite": args.suite.stem, "prompts": args.prompts, "new": args.new, "rows": ROWS, "threads": args.threads}
         args.out.write_text(json.dumps({"about": about, "settings": settings, "results": results}, indent=1) + "\n", "utf-8")
 
 

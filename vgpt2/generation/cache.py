@@ -85,13 +85,24 @@ class KVCache:
         self.lengths += [len(arrival.prompt) for arrival in arrivals]
         return hidden[torch.tensor([arrival.own for arrival in arrivals], device=device).cumsum(0) - 1]
 
-    def step(self, model: CausalLM, last: Sequence[int]) -> Tensor:
-        """Adds one token, `last`, to every live row; their hidden states (rows, D)."""
-        positions = torch.tensor(self.lengths, device=self.keys.device)  # (rows,)
-        attend = self.attend_rows(positions, max(self.lengths) + 1)
-        hidden = model.hidden(torch.tensor(last, device=self.keys.device), positions, attend)
+    def step(self, model: CausalLM, runs: Sequence[Sequence[int]]) -> Tensor:
+        """Adds a run of tokens to every live row; hidden states (T, D) of all of them, row after row.
+
+        Rows grow by the first token of their run; `keep` makes them grow by those behind it.
+        """
+        device = self.keys.device
+        ids = torch.tensor([token_id for run in runs for token_id in run], device=device)  # (T,)
+        rows = torch.tensor([row for row, run in enumerate(runs) for _ in run], device=device)
+        places = torch.tensor([place for run in runs for place in range(len(run))], device=device)
+        positions = torch.tensor(self.lengths, device=device)[rows] + places
+        width = max(length + len(run) for length, run in zip(self.lengths, runs))
+        hidden = model.hidden(ids, positions, self.attend_runs(rows, places, positions, (len(runs), max(map(len, runs)), width)))
         self.lengths = [length + 1 for length in self.lengths]
         return hidden
+
+    def keep(self, row: int) -> None:
+        """The next token of the row's last run belongs to the row; what is not kept is overwritten by the next run."""
+        self.lengths[row] += 1
 
     def drop(self, row: int) -> None:
         """Forgets a live row; the last live row takes its place."""
@@ -117,20 +128,30 @@ class KVCache:
                     break
         return (source, reach) if reach >= MIN_REACH else (0, 0)
 
-    def attend_rows(self, positions: Tensor, width: int) -> Attend:
-        """Attention of one new token a row, at `positions` (rows,), over the row's cached tokens among the first `width` and itself."""
-        rows = torch.arange(len(positions), device=positions.device)
-        bias = self.keys.new_zeros(len(positions), 1, 1, width)
-        bias.masked_fill_(torch.arange(width, device=positions.device) > positions[:, None, None, None], -torch.inf)
+    def attend_runs(self, rows: Tensor, places: Tensor, positions: Tensor, sizes: tuple[int, int, int]) -> Attend:
+        """Attention of new tokens, each over its row's cached tokens up to itself.
+
+        rows, places, positions (T,): the row of each token, its place in the row's run, and its place in the row. sizes: rows N, tokens
+        of the longest run M, and tokens W of a row that are looked at. Runs shorter than M are filled up for the attention alone.
+        """
+        n, m, width = sizes
+        is_even = len(rows) == n * m
+        last = positions.new_zeros(n, m)
+        last[rows, places] = positions
+        # the query heads of one key head stand where queries of one sequence would (m places each): no key is repeated
+        bias = self.keys.new_zeros(n, 1, 1, m, width)
+        bias.masked_fill_(torch.arange(width, device=positions.device) > last[:, None, None, :, None], -torch.inf)
 
         def attend(layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
             keys, values = self.keys[layer], self.values[layer]
             keys[rows, :, positions] = k
             values[rows, :, positions] = v
-            # the query heads of one key head stand where queries of one sequence would: no key is repeated
-            grouped = q.unflatten(1, (k.shape[1], -1))  # (rows, K, H/K, Dh)
-            out = scaled_dot_product_attention(grouped, keys[: len(rows), :, :width], values[: len(rows), :, :width], attn_mask=bias)
-            return out.flatten(1, 2)  # (rows, H, Dh)
+            runs = q.unflatten(0, (n, m)) if is_even else q.new_zeros(n, m, *q.shape[1:]).index_put_((rows, places), q)
+            queries = runs.unflatten(2, (k.shape[1], -1)).permute(0, 2, 3, 1, 4)  # (N, K, H/K, M, Dh)
+            mask = bias.expand(-1, 1, queries.shape[2], -1, -1).flatten(2, 3)  # (N, 1, H/K M, W)
+            out = scaled_dot_product_attention(queries.flatten(2, 3), keys[:n, :, :width], values[:n, :, :width], attn_mask=mask)
+            out = out.unflatten(2, queries.shape[2:4]).permute(0, 3, 1, 2, 4).flatten(2, 3)  # (N, M, H, Dh)
+            return out.flatten(0, 1) if is_even else out[rows, places]  # (T, H, Dh)
 
         return attend
 
@@ -149,7 +170,6 @@ class KVCache:
             return attend_by_sequence(q, k, v, own, reaches)
 
         return attend
-
 
     def _note(self, layer: int, k: Tensor, v: Tensor, arrivals: Sequence[Arrival]) -> None:
         """Puts the arrivals' keys and values of a layer into their rows: what is borrowed, then their own, k and v (T, K, Dh)."""

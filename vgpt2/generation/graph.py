@@ -24,6 +24,7 @@ class GraphedStep:
         self._cache = cache
         self._ids = torch.zeros(cache.rows, dtype=torch.int64, device=device)
         self._positions = torch.full_like(self._ids, cache.width - 1)
+        self._rows, self._places = torch.arange(cache.rows, device=device), torch.zeros_like(self._ids)
         model.inv_freq = model.inv_freq.to(device)  # a copy from the host cannot be recorded
         stream = torch.cuda.Stream(device)
         stream.wait_stream(torch.cuda.current_stream(device))
@@ -35,9 +36,9 @@ class GraphedStep:
         with torch.cuda.graph(self._graph):
             self._hidden = self._forward(model)
 
-    def __call__(self, last: Sequence[int]) -> Tensor:
-        """Adds one token, `last`, to every live row; their hidden states (rows, D), valid until the next call."""
-        lengths = self._cache.lengths
+    def __call__(self, runs: Sequence[Sequence[int]]) -> Tensor:
+        """Adds one token, a run of length 1, to every live row; their hidden states (rows, D), valid until the next call."""
+        lengths, last = self._cache.lengths, [token_id for (token_id,) in runs]
         dead = self._cache.rows - len(lengths)
         self._ids.copy_(torch.tensor([*last, *[0] * dead]))
         self._positions.copy_(torch.tensor([*lengths, *[self._cache.width - 1] * dead]))
@@ -46,4 +47,5 @@ class GraphedStep:
         return self._hidden[: len(lengths)]
 
     def _forward(self, model: CausalLM) -> Tensor:
-        return model.hidden(self._ids, self._positions, self._cache.attend_rows(self._positions, self._cache.width))
+        sizes = (self._cache.rows, 1, self._cache.width)
+        return model.hidden(self._ids, self._positions, self._cache.attend_runs(self._rows, self._places, self._positions, sizes))

@@ -39,16 +39,31 @@ def test_steps_rows_and_borrowed_beginnings_see_what_a_whole_forward_sees(family
     cache = KVCache(model.cfg, rows=4, width=80, like=model.model.embed_tokens.weight)
     with torch.no_grad():
         assert fill(cache, model, [a, b, c, d]) == [35, 43, 9, 6]
-        cache.step(model, [5, 6, 7, 8])
+        cache.step(model, [[5], [6], [7], [8]])
         cache.drop(0)  # d moves into the place of a
         cache.drop(1)  # c moves into the place of b
         assert cache.free_rows == 2
         e = b[:42] + ids(4, 5)
         f = e[:-1] + [e[-1] ^ 1]
         assert fill(cache, model, [e, f]) == [26, 1]  # b is overwritten: 20 of its tokens live on in d, the rest is computed
-        got = cache.step(model, [1, 2, 3, 4])
+        got = cache.step(model, [[1], [2], [3], [4]])
         for row, sequence in enumerate(([*d, 8, 1], [*c, 7, 2], [*e, 3], [*f, 4])):
             assert_close(got[row] @ model.lm_head.weight.T, whole(model, sequence), atol=1e-10, rtol=0)
+
+
+def test_runs_of_several_tokens_see_what_whole_forwards_see_and_grow_by_what_is_kept():
+    """fp64, three rows with runs of 3, 1 and 2 tokens: every token of a run is scored, what is not kept leaves no trace."""
+    model = tiny_models.twin(tiny_models.oracle("qwen2.5"))
+    cache = KVCache(model.cfg, rows=3, width=40, like=model.model.embed_tokens.weight)
+    rows, runs = [ids(n, n) for n in (20, 5, 11)], [[1, 2, 3], [4], [5, 6]]
+    with torch.no_grad():
+        fill(cache, model, rows)
+        seen = [row + run[: n + 1] for row, run in zip(rows, runs) for n in range(len(run))]
+        for got, sequence in zip(cache.step(model, runs), seen):
+            assert_close(got @ model.lm_head.weight.T, whole(model, sequence), atol=1e-10, rtol=0)
+        cache.keep(0)
+        for got, row in zip(cache.step(model, [[7], [8], [9]]), ([*rows[0], 1, 2, 7], [*rows[1], 4, 8], [*rows[2], 5, 9])):
+            assert_close(got @ model.lm_head.weight.T, whole(model, row), atol=1e-10, rtol=0)
 
 
 def test_one_row_still_borrows_from_the_prompt_before():
@@ -58,7 +73,7 @@ def test_one_row_still_borrows_from_the_prompt_before():
     with torch.no_grad():
         for n in range(3):
             assert fill(cache, model, [shared + ids(4, n)]) == [4 if n else 34]
-            cache.step(model, [9])
+            cache.step(model, [[9]])
             cache.drop(0)
 
 
@@ -91,7 +106,7 @@ def test_random_arrivals_and_departures_never_show_a_wrong_beginning():
                 live += arrivals
             last = [rng.randrange(tiny_models.VOCAB) for _ in live]
             live = [[*row, token] for row, token in zip(live, last)]
-            for got, row in zip(cache.step(model, last), live):
+            for got, row in zip(cache.step(model, [[token] for token in last]), live):
                 assert_close(got @ model.lm_head.weight.T, whole(model, row), atol=1e-10, rtol=0)
             for row in sorted(rng.sample(range(len(live)), rng.randint(1, 3)), reverse=True):
                 cache.drop(row)
