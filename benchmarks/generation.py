@@ -2,10 +2,10 @@
 
     python benchmarks/generation.py --model DIR --suite eval/suites/probe.jsonl
 
-DIR is a Hugging Face folder, as the embedded model's or what `vgpt2.export --merge` writes. Prompts: one in so many of the suite's questions
-behind the system prompt. transformers gets them sorted by length and padded on the left; here they pass through as many rows as transformers
-has. An answer ends with the model's end token, or after --new tokens. Rate: tokens of answers a second of process time, prefill included. Each
-case runs in its own process, cases take turns.
+DIR is a Hugging Face folder, as the embedded model's or what `vgpt2.export --merge` writes. Prompts: one in so many of the suite's
+questions behind the system prompt. transformers gets them sorted by length and padded on the left; here they pass through as many rows
+as transformers has. An answer ends with the model's end token, or after --new tokens. Rate: tokens of answers a second of process time,
+prefill included. Each case runs in its own process, cases take turns.
 """
 
 import argparse
@@ -148,7 +148,8 @@ def main() -> None:
     if args.out:
         versions = {name: importlib.metadata.version(name) for name in ("torch", "transformers")}
         about = {"date": str(date.today()), "python": platform.python_version(), "machine": platform.machine(), **versions}
-        settings = {"model": args.model.name, "suite": args.suite.stem, "prompts": args.prompts, "new": args.new, "rows": ROWS, "threads": args.threads}
+        settings = {"model": args.model.name, "suite": args.suite.stem, "rows": ROWS}
+        settings |= {name: getattr(args, name) for name in ("prompts", "new", "threads")}
         args.out.write_text(json.dumps({"about": about, "settings": settings, "results": results}, indent=1) + "\n", "utf-8")
 
 

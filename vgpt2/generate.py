@@ -5,7 +5,7 @@
 
 Prompts go through the model end to end, as in training, each from where an earlier one differs; after that each live row adds one token
 a step and on the CPU some guessed ones (generation/drafts.py), so the model sees little more than T = rows tokens and only attention
-knows which row a token belongs to. A finished row's place is taken at once by the next prompt. A request's random numbers come from its
+knows which row a token belongs to. A finished row's place is taken by the next prompt in the very next step. A request's random numbers come from its
 own seed and a guess counts only where it is the token chosen, so an answer does not depend on its company (but for the rounding of other
 matmul shapes).
 """
@@ -35,7 +35,7 @@ from vgpt2.model_config import ModelConfig
 
 __all__ = ["Constraint", "Request", "Token", "evaluating", "generate", "stream"]
 
-PREFILL_TOKENS = 1024  # prompts of one forward: enough to keep the matmuls busy, little enough not to hold up the live rows
+PREFILL_TOKENS = 1024  # of prompts beside one step of the live rows: keeps the matmuls busy and does not hold the live rows up for long
 STEP_TOKENS = 64  # of one decoding step on the CPU, guesses included: up to here a step's time grows slowly
 
 
@@ -131,24 +131,20 @@ def stream(
     answers = None if weight.is_cuda else Continuations()  # a recorded step has room for one token a row
     live: list[_Row] = []  # in the order of the cache's rows
     with evaluating(model):
-        step = GraphedStep(model, cache) if weight.is_cuda else partial(cache.step, model)
+        step = GraphedStep(model, cache) if weight.is_cuda else partial(cache.step, model)  # of live rows alone
         while waiting or live:
-            if waiting and cache.free_rows:
-                first = len(live)
-                live += [_Row(n, requests[n], decode, answers) for n in _admit(requests, waiting, cache)]
-                runs = [row.run(1) for row in live[first:]]
-                hidden = cache.prefill(model)
-            else:
-                first = 0
-                runs = [row.run(STEP_TOKENS // len(live)) for row in live]
-                hidden = step(runs)
+            runs = [row.run(STEP_TOKENS // len(live)) for row in live]
+            admitted = _admit(requests, waiting, cache)
+            hidden = cache.step(model, runs) if admitted else step(runs)
+            live += [_Row(n, requests[n], decode, answers) for n in admitted]
+            runs += [[row.last] for row in live[len(runs) :]]
             finished = []
-            for place, token, was_guessed in _taken(linear_logits(hidden, head), runs, live[first:], eos_ids):
+            for place, token, was_guessed in _taken(linear_logits(hidden, head), runs, live, eos_ids):
                 yield token
                 if token.finish:
-                    finished.append(first + place)
+                    finished.append(place)
                 elif was_guessed:
-                    cache.keep(first + place)
+                    cache.keep(place)
             for place in sorted(finished, reverse=True):  # the last live row moves into the gap
                 cache.drop(place)
                 live[place] = live[-1]

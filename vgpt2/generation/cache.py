@@ -66,7 +66,7 @@ class KVCache:
         return self.rows - len(self.lengths) - len(self._arrivals)
 
     def add(self, prompt: Sequence[int]) -> int:
-        """Takes a free row for a prompt, which the next `prefill` computes; how many of its tokens that has to compute."""
+        """Takes a free row for a prompt, which the next `step` computes; how many of its tokens that has to compute."""
         ids = np.asarray(prompt, dtype=np.int64)
         source, reach = self._longest_beginning(ids)
         arrival = Arrival(ids, source, reach)
@@ -75,30 +75,27 @@ class KVCache:
         self._arrivals.append(arrival)
         return arrival.own
 
-    def prefill(self, model: CausalLM) -> Tensor:
-        """Computes the prompts that were added; hidden states (rows, D) of their last tokens."""
+    def step(self, model: CausalLM, runs: Sequence[Sequence[int]]) -> Tensor:
+        """Adds a run of tokens to every live row, and the prompts that were added as new live rows, all in one forward.
+
+        Hidden states (T', D) of every token of the runs, row after row, then of each prompt's last token. A row grows by the first token
+        of its run, where it has one; `keep` makes it grow by those behind it.
+        """
         arrivals, self._arrivals = self._arrivals, []
         device = self.keys.device
-        ids = torch.from_numpy(np.concatenate([arrival.prompt[arrival.reach :] for arrival in arrivals])).to(device)
-        positions = torch.from_numpy(np.concatenate([np.arange(a.reach, len(a.prompt)) for a in arrivals])).to(device)
-        hidden = model.hidden(ids, positions, self._attend_arrivals(arrivals))
+        old = [(np.asarray(run, dtype=np.int64), length + np.arange(len(run))) for run, length in zip(runs, self.lengths)]
+        new = [(arrival.prompt[arrival.reach :], np.arange(arrival.reach, len(arrival.prompt))) for arrival in arrivals]
+        ids, positions = (torch.from_numpy(np.concatenate(parts)).to(device) for parts in zip(*old, *new))
+        running = sum(map(len, runs))
+        parts = [(self._attend_live(runs, positions[:running]), running)] if running else []
+        parts += [(self._attend_arrivals(arrivals), len(ids) - running)] if arrivals else []
+        hidden = model.hidden(ids, positions, side_by_side(parts))
+        self.lengths = [length + min(len(run), 1) for length, run in zip(self.lengths, runs)]
         self.lengths += [len(arrival.prompt) for arrival in arrivals]
-        return hidden[torch.tensor([arrival.own for arrival in arrivals], device=device).cumsum(0) - 1]
-
-    def step(self, model: CausalLM, runs: Sequence[Sequence[int]]) -> Tensor:
-        """Adds a run of tokens to every live row; hidden states (T, D) of all of them, row after row.
-
-        Rows grow by the first token of their run; `keep` makes them grow by those behind it.
-        """
-        device = self.keys.device
-        ids = torch.tensor([token_id for run in runs for token_id in run], device=device)  # (T,)
-        rows = torch.tensor([row for row, run in enumerate(runs) for _ in run], device=device)
-        places = torch.tensor([place for run in runs for place in range(len(run))], device=device)
-        positions = torch.tensor(self.lengths, device=device)[rows] + places
-        width = max(length + len(run) for length, run in zip(self.lengths, runs))
-        hidden = model.hidden(ids, positions, self.attend_runs(rows, places, positions, (len(runs), max(map(len, runs)), width)))
-        self.lengths = [length + 1 for length in self.lengths]
-        return hidden
+        if not arrivals:
+            return hidden
+        ends = running - 1 + np.cumsum([arrival.own for arrival in arrivals])
+        return hidden[torch.from_numpy(np.concatenate((np.arange(running), ends))).to(device)]
 
     def keep(self, row: int) -> None:
         """The next token of the row's last run belongs to the row; what is not kept is overwritten by the next run."""
@@ -127,6 +124,12 @@ class KVCache:
                 if reach == len(ids) - 1:
                     break
         return (source, reach) if reach >= MIN_REACH else (0, 0)
+
+    def _attend_live(self, runs: Sequence[Sequence[int]], positions: Tensor) -> Attend:
+        rows = torch.tensor([row for row, run in enumerate(runs) for _ in run], device=positions.device)
+        places = torch.tensor([place for run in runs for place in range(len(run))], device=positions.device)
+        width = max(length + len(run) for length, run in zip(self.lengths, runs))
+        return self.attend_runs(rows, places, positions, (len(runs), max(map(len, runs)), width))
 
     def attend_runs(self, rows: Tensor, places: Tensor, positions: Tensor, sizes: tuple[int, int, int]) -> Attend:
         """Attention of new tokens, each over its row's cached tokens up to itself.
@@ -178,6 +181,19 @@ class KVCache:
                 if arrival.source != row:
                     cached[layer, row, :, : arrival.reach] = cached[layer, arrival.source, :, : arrival.reach]
                 cached[layer, row, :, arrival.reach : len(arrival.prompt)] = own.transpose(0, 1)  # (K, t, Dh)
+
+
+def side_by_side(parts: Sequence[tuple[Attend, int]]) -> Attend:
+    """Attention of tokens that lie end to end, each part (attention, tokens) by its own."""
+    if len(parts) == 1:
+        return parts[0][0]
+    sizes = [tokens for _, tokens in parts]
+
+    def attend(layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        split = zip(q.split(sizes), k.split(sizes), v.split(sizes))
+        return torch.cat([attend_part(layer, *qkv) for (attend_part, _), qkv in zip(parts, split)])
+
+    return attend
 
 
 def common_prefix(a: np.ndarray, b: np.ndarray) -> int:

@@ -25,7 +25,7 @@ def whole(model, sequence: list[int]) -> torch.Tensor:
 def fill(cache: KVCache, model, prompts: list[list[int]]) -> list[int]:
     """Tokens that each prompt cost; the last hidden states are those of the whole prompts."""
     costs = [cache.add(prompt) for prompt in prompts]
-    for got, prompt in zip(cache.prefill(model), prompts):
+    for got, prompt in zip(cache.step(model, [[] for _ in cache.lengths]), prompts):
         assert_close(got @ model.lm_head.weight.T, whole(model, prompt), atol=1e-10, rtol=0)
     return costs
 
@@ -64,6 +64,23 @@ def test_runs_of_several_tokens_see_what_whole_forwards_see_and_grow_by_what_is_
         cache.keep(0)
         for got, row in zip(cache.step(model, [[7], [8], [9]]), ([*rows[0], 1, 2, 7], [*rows[1], 4, 8], [*rows[2], 5, 9])):
             assert_close(got @ model.lm_head.weight.T, whole(model, row), atol=1e-10, rtol=0)
+
+
+def test_a_prompt_is_computed_beside_runs_of_live_rows_in_one_forward():
+    """fp64: two live rows, one of them pausing, and two arrivals of which one borrows from a live row."""
+    model = tiny_models.twin(tiny_models.oracle("qwen2.5"))
+    cache = KVCache(model.cfg, rows=4, width=60, like=model.model.embed_tokens.weight)
+    rows = [ids(30, 0), ids(12, 1)]
+    new = [rows[0][:25] + ids(4, 2), ids(9, 3)]
+    with torch.no_grad():
+        fill(cache, model, rows)
+        assert [cache.add(prompt) for prompt in new] == [4, 9]
+        got = cache.step(model, [[1, 2], []])
+        for each, sequence in zip(got, ([*rows[0], 1], [*rows[0], 1, 2], *new), strict=True):
+            assert_close(each @ model.lm_head.weight.T, whole(model, sequence), atol=1e-10, rtol=0)
+        assert cache.lengths == [31, 12, 29, 9]
+        for each, sequence in zip(cache.step(model, [[3], [4], [5], [6]]), ([*rows[0], 1, 3], [*rows[1], 4], [*new[0], 5], [*new[1], 6])):
+            assert_close(each @ model.lm_head.weight.T, whole(model, sequence), atol=1e-10, rtol=0)
 
 
 def test_one_row_still_borrows_from_the_prompt_before():

@@ -22,6 +22,17 @@ def drafter(prompt: list[int], answer: list[int], answers: Continuations | None 
     return made
 
 
+def watch_steps(monkeypatch, note) -> None:
+    """Calls note(cache, runs) before every step."""
+    step = KVCache.step
+
+    def watched(self, model, runs):
+        note(self, runs)
+        return step(self, model, runs)
+
+    monkeypatch.setattr(KVCache, "step", watched)
+
+
 def test_a_guess_is_what_followed_the_longest_context_that_occurred():
     """Behind 7 stood 8 the last time; behind 5 6 7 stood 9, and the longer context decides."""
     assert drafter([5, 6, 7, 9, 1, 7, 8], [5, 6, 7]).guess(2) == [9, 1]
@@ -70,8 +81,7 @@ def test_answers_are_the_same_with_and_without_guesses_and_take_fewer_steps(opti
     prompts = [[rng.randrange(tiny_models.VOCAB) for _ in range(rng.randint(3, 30))] * 2 for _ in range(10)]
     requests = [Request(prompt, 40, seed=n, **options) for n, prompt in enumerate(prompts)]
     steps: list[int] = []
-    step = KVCache.step
-    monkeypatch.setattr(KVCache, "step", lambda self, model, runs: (steps.append(max(map(len, runs))), step(self, model, runs))[1])
+    watch_steps(monkeypatch, lambda cache, runs: steps.append(max(map(len, runs), default=1)))
 
     def answers() -> tuple[list[list[tuple[int | None, float | None]]], int]:
         steps.clear()
@@ -106,12 +116,7 @@ def test_a_stop_string_inside_a_right_guess_ends_the_answer_there():
 def test_a_guess_never_reaches_behind_the_last_token_wanted(monkeypatch):
     model = tiny_models.twin(tiny_models.oracle("llama", dtype=torch.float32))
     held: list[int] = []
-    step = KVCache.step
-    monkeypatch.setattr(
-        KVCache,
-        "step",
-        lambda self, model, runs: (held.extend(n + len(run) for n, run in zip(self.lengths, runs)), step(self, model, runs))[1],
-    )
+    watch_steps(monkeypatch, lambda cache, runs: held.extend(length + len(run) for length, run in zip(cache.lengths, runs)))
     tokens = list(stream(model, [Request([5, 6] * 10, 9)], eos_ids=NEVER, token_budget=29))
     assert len(tokens) == 9
     assert max(held) <= 20 + 9 - 1
