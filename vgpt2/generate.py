@@ -5,9 +5,9 @@
 
 Prompts go through the model end to end, as in training, each from where an earlier one differs; after that each live row adds one token
 a step and on the CPU some guessed ones (generation/drafts.py), so the model sees little more than T = rows tokens and only attention
-knows which row a token belongs to. A finished row's place is taken by the next prompt in the very next step. A request's random numbers come from its
-own seed and a guess counts only where it is the token chosen, so an answer does not depend on its company (but for the rounding of other
-matmul shapes).
+knows which row a token belongs to. A finished row's place is taken by the next prompt in the very next step. A request's random numbers
+come from its own seed and a guess counts only where it is the token chosen, so an answer does not depend on its company (but for the
+rounding of other matmul shapes).
 """
 
 from __future__ import annotations
