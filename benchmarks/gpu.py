@@ -115,7 +115,7 @@ def fastest(results: list[dict[str, Any]], named: dict[str, Any], settings: list
 
 
 def table(results: list[dict[str, Any]], ceiling: float) -> str:
-    """One line a case, side and kind of setting: median rate with its range, our ratio to it, shares of the ceiling, memory, loss, validity."""
+    """One line a case, side and kind of setting: median rate with its range, our ratio to it, shares of the ceiling, memory, loss."""
     head = (
         f"{'case':5} {'side':17} {'setting':12} {'tok/s':>9} {'range':>17} {'ours is':>8} {'MFU':>6} {'HFU':>6} {'GiB':>6} {'plan':>6} "
         f"{'loss':>15} {'same loss':9} valid"
@@ -169,7 +169,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=2, help="how often each case and side runs")
     parser.add_argument("--steps", type=int, default=8, help="timed steps of a run")
     parser.add_argument("--warm-up", type=int, default=2, help="steps before the clock starts")
-    parser.add_argument("--cap-gib", type=float, default=46.5, help="memory for tensors, of any card (default %(default)s); 0: all there is")
+    parser.add_argument("--cap-gib", type=float, default=46.5, help="memory for tensors, of any card (default %(default)s); 0: all")
     parser.add_argument("--attn", default="auto", help="attention of transformers: sdpa, eager, flash_attention_2; auto: flex where packed")
     parser.add_argument("--device", choices=("auto", "cuda", "cpu"), default="auto")
     parser.add_argument("--size", choices=("full", "tiny"), default="full", help="tiny: each case on a tiny model, for a trial")

@@ -68,7 +68,7 @@ SIDES = tuple(dict.fromkeys(side for case in CASES.values() for side in case.sid
 
 @dataclass(frozen=True)
 class Setting:
-    """`rows` of one forward and backward, a step's others follow; checkpointing: every layer runs again, else none (ours: what is planned)."""
+    """`rows` of one forward and backward, of one step several; checkpointing: every layer runs again, else none (ours: as planned)."""
 
     rows: int
     checkpointing: bool

@@ -61,7 +61,8 @@ def quantised(model: Any, device: torch.device) -> Any:
                 quant_type="nf4",
                 device="meta",
             )
-            packed.weight = bnb.nn.Params4bit(whole, requires_grad=False, compress_statistics=True, quant_type="nf4", module=packed).to(device)
+            codes = bnb.nn.Params4bit(whole, requires_grad=False, compress_statistics=True, quant_type="nf4", module=packed)
+            packed.weight = codes.to(device)
             packed.bias = module.bias
             model.set_submodule(path, packed)
     for name, parameter in list(model.named_parameters()):

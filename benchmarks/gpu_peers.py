@@ -1,4 +1,4 @@
-"""The peers of the GPU benchmark: a plain loop over transformers and PEFT, TRL's trainers and Unsloth's model in one; Liger's kernels in both."""
+"""The peers of the GPU benchmark: a plain loop over transformers and PEFT, TRL's trainers; Liger's kernels in both, Unsloth in one."""
 
 import contextlib
 import tempfile

@@ -22,7 +22,8 @@ def gpu(monkeypatch) -> ModuleType:
 @pytest.mark.slow
 def test_a_trial_on_the_cpu_measures_both_sides_on_equal_weights_and_rows(tmp_path):
     """The losses agree: the sides train on the same thing. What is not installed says so, and nothing stops."""
-    options = "--device cpu --size tiny --cases S1 --sides ours,hf,trl,unsloth --settings same --rounds 1 --steps 1 --warm-up 1".split()
+    what = ["--cases", "S1", "--sides", "ours,hf,trl,unsloth", "--settings", "same"]
+    options = ["--device", "cpu", "--size", "tiny", "--rounds", "1", "--steps", "1", "--warm-up", "1", *what]
     command = [sys.executable, str(ROOT / "benchmarks" / "gpu.py"), *options, "--out", str(tmp_path / "gpu.json")]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)})
     assert done.returncode == 0, done.stderr
