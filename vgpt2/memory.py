@@ -295,9 +295,13 @@ def norm_backward_bytes(setup: Setup, batch: MicroBatch) -> int:
 
 
 def reference_bytes(setup: Setup, batch: MicroBatch) -> int:
-    """A forward without gradients (reference pass, evaluation, KTO's mismatched answers): one layer at a time, then the head."""
+    """A forward without gradients (reference pass, evaluation, KTO's mismatched answers): one layer at a time, then the head.
+
+    In a layer's feed-forward block: x before and after attention, its norm, attention's update, gate, up, their product, rotary tables.
+    """
     m = setup.model
-    layer = batch.tokens * (2 * setup.residual * m.hidden_size + 3 * setup.compute * m.intermediate_size)
+    streams = (3 * setup.residual + setup.compute) * m.hidden_size
+    layer = batch.tokens * (streams + 3 * setup.compute * m.intermediate_size + 2 * FLOAT * (m.head_dim // 2))
     return max(layer, head_bytes(setup, batch, wants_grad=False))
 
 

@@ -20,6 +20,7 @@ from vgpt2.model import CausalLM
 from vgpt2.model_config import ModelConfig
 from vgpt2.offload import HostMemory
 from vgpt2.packing import Packed, pack
+from vgpt2.qlora import empty_nf4
 
 QWEN_7B = ModelConfig("qwen2", 152_064, 3584, 18_944, 28, 28, 4, 128, qkv_bias=True)
 TINY = ModelConfig("qwen2", 512, 96, 512, 4, 6, 2, 16, qkv_bias=True)
@@ -141,6 +142,45 @@ def test_offloading_is_named_where_nothing_else_lets_one_pack_fit():
     offloaded = replace(setup, offload=True)
     assert memory.chosen(cfg, offloaded, batch, room).peak <= room
     assert everything - plan(offloaded, batch, 28).peak == 26 * memory.checkpoint_bytes(setup, batch)
+
+
+@pytest.mark.parametrize("recomputed", [0, 2, 4])
+def test_on_4_bit_matrices_kept_bytes_and_the_peak_are_the_plans_too(recomputed):
+    """The room for one dequantised matrix is fixed in the plan; on the CPU it comes and goes with the matmul."""
+    tokens, dtype = 512, torch.bfloat16
+    model = CausalLM(TINY).to(dtype)
+    weights = {name: parameter.detach() for name, parameter in model.named_parameters()}
+    for name, layer in empty_nf4(model).items():
+        layer.store(weights[name], name)
+    model.requires_grad_(False)
+    add_lora(model, LORA, seed=0)
+    model.recompute_layers = recomputed
+    packed = pack([([1] * tokens, [False] + [True] * (tokens - 1))])
+    kept, peak = counted_step(model, packed, dtype)
+    setup, batch = Setup(TINY, LORA, 2, nf4=True, on_cuda=False), MicroBatch(tokens, tokens - 1, tokens)
+    assert kept == pytest.approx(kept_by_plan(setup, batch, recomputed), rel=0.03)
+    planned = plan(setup, batch, recomputed).peak - sum(memory.fixed_bytes(setup).values())
+    one_matrix = 2 * TINY.hidden_size * TINY.intermediate_size
+    assert peak == pytest.approx(planned + one_matrix, rel=0.10)
+
+
+@pytest.mark.parametrize("scored", [80, 511], ids=["few scored", "all scored"])
+@pytest.mark.parametrize(("lora", "dtype"), [(LORA, torch.bfloat16), (LORA, torch.float32), (FULL, torch.bfloat16)])
+def test_a_pass_without_gradients_peaks_within_ten_percent_of_the_plan(lora, dtype, scored):
+    """The reference pass, evaluation and KTO's mismatched answers."""
+    tokens = 512
+    packed = pack([([1] * tokens, [False] * (tokens - scored) + [True] * scored)])
+    model = built(TINY, lora, dtype, 0)
+
+    def score() -> None:
+        with torch.no_grad(), torch.autocast("cpu", dtype) if dtype != torch.float32 else contextlib.nullcontext():
+            model(packed)
+
+    score()
+    with LiveBytes() as live:
+        score()
+    setup, batch = Setup(TINY, lora, dtype.itemsize, on_cuda=False), MicroBatch(tokens, scored, tokens)
+    assert live.peak == pytest.approx(memory.reference_bytes(setup, batch), rel=0.10)
 
 
 def test_peaks_stay_within_ten_percent_when_few_positions_are_scored():
