@@ -52,7 +52,8 @@ def run(
     if cfg.optim.in_backward:
         planned = [[[index for rows in step for index in rows]] for step in planned]
     setup = memory.setup_of(SIZES[case.size], cfg, compute=dtype.itemsize, on_cuda=device.type == "cuda")
-    plan = memory.chosen(cfg, setup, memory.fullest_of(examples, planned), memory.room_on(device, cap_gib))
+    fullest = memory.fullest_of(examples, planned, budget=cfg.batch.micro_batch_tokens)
+    plan = memory.chosen(cfg, setup, fullest, memory.room_on(device, cap_gib))
     model = build(case, dtype if case.rank or cfg.optim.in_backward else torch.float32, device)
     model.recompute_layers = plan.recomputed
     model.offload = HostMemory(device) if offload else None

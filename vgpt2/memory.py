@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,7 +21,7 @@ import torch
 from kernels.linear_logps import CHUNK, TILE_CPU, TILE_CUDA
 from vgpt2.config import LoRAConfig, TrainConfig
 from vgpt2.model_config import ModelConfig
-from vgpt2.packing import label_count
+from vgpt2.packing import label_count, stored_tokens
 
 GIB = 2**30
 FLOAT = 4  # bytes of a float32
@@ -88,18 +88,30 @@ def setup_of(model: ModelConfig, cfg: TrainConfig, *, compute: int, on_cuda: boo
 
 
 def fullest(cfg: TrainConfig, tokens: int) -> MicroBatch:
-    """The micro-batch of `tokens` that takes the most: every token scored, and DPO's stored ones nearly all a prompt seen twice."""
-    return MicroBatch(tokens, tokens, 2 * tokens if cfg.stage == "dpo" else tokens)
+    """The micro-batch of `tokens` that takes the most: every token scored, in a preference stage nearly all a prompt seen twice."""
+    return MicroBatch(tokens, tokens, tokens if cfg.stage == "sft" else 2 * tokens)
 
 
-def fullest_of(examples: Sequence[Any], steps: Iterable[Sequence[Sequence[int]]]) -> MicroBatch:
-    """The most tokens, scored ones and keys that any micro-batch of the steps' example indices has."""
-    sizes = []
-    for example in examples:
-        ids, masks = zip(*example.sequences)
-        sizes.append((example.tokens, sum(map(label_count, masks)), sum(map(len, ids))))
-    totals = [tuple(map(sum, zip(*(sizes[index] for index in rows)))) for step in steps for rows in step]
-    return MicroBatch(*map(max, zip(*totals)))
+def fullest_of(examples: Sequence[Any], steps: Sequence[Sequence[Sequence[int]]], *, budget: int) -> MicroBatch:
+    """The most tokens, scored ones and keys that any micro-batch of the steps' example indices has.
+
+    Where a micro-batch is a step, KTO's mismatched answers may lie in it too, at most `budget` tokens with them.
+    """
+    sizes = [_size(example.tokens, example.sequences) for example in examples]
+    with_all = [[answer.sequence for answer in getattr(example, "answers", ())] for example in examples]
+    wholes = [_size(stored_tokens(sequences), sequences) if sequences else size for size, sequences in zip(sizes, with_all)]
+    totals = [_total(sizes, rows) for step in steps for rows in step]
+    wider = [_total(wholes, step[0]) for step in steps if len(step) == 1]
+    return MicroBatch(*map(max, zip(*totals, *(total for total in wider if total[0] <= budget))))
+
+
+def _size(tokens: int, sequences: Sequence[tuple[Any, Any]]) -> tuple[int, int, int]:
+    ids, masks = zip(*sequences)
+    return tokens, sum(map(label_count, masks)), sum(map(len, ids))
+
+
+def _total(sizes: Sequence[tuple[int, int, int]], rows: Sequence[int]) -> tuple[int, ...]:
+    return tuple(map(sum, zip(*(sizes[index] for index in rows))))
 
 
 def room_on(device: torch.device, cap_gib: float | None) -> int | None:

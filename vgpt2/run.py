@@ -244,7 +244,7 @@ def plan_memory(
     model = weights.read_config(cfg.model.path)
     setup = setup_of(model, cfg, compute=dtype.itemsize, on_cuda=device.type == "cuda")
     room = room_on(device, cap_gib)
-    plan = chosen(cfg, setup, fullest_of(rows.train, steps), room)
+    plan = chosen(cfg, setup, fullest_of(rows.train, steps, budget=cfg.batch.micro_batch_tokens), room)
     require_on_host(plan, host_room())
     if cap_gib is not None and device.type == "cuda":
         torch.cuda.set_per_process_memory_fraction(min(1.0, cap_gib * GIB / torch.cuda.mem_get_info(device)[1]), device)

@@ -4,6 +4,7 @@ import contextlib
 import random
 from dataclasses import replace
 
+import numpy as np
 import psutil
 import pytest
 import torch
@@ -21,6 +22,8 @@ from vgpt2.model_config import ModelConfig
 from vgpt2.offload import HostMemory
 from vgpt2.packing import Packed, pack
 from vgpt2.qlora import empty_nf4
+from vgpt2.stages.answers import Answer, Mismatched
+from vgpt2.stages.kto import KTO, KTOExample
 
 QWEN_7B = ModelConfig("qwen2", 152_064, 3584, 18_944, 28, 28, 4, 128, qkv_bias=True)
 TINY = ModelConfig("qwen2", 512, 96, 512, 4, 6, 2, 16, qkv_bias=True)
@@ -302,6 +305,18 @@ def test_the_named_micro_batch_fits_and_the_next_one_does_not():
     setup, room = memory.setup_of(QWEN_7B, cfg, compute=2), int(30 * GIB)
     tokens = memory.largest_tokens(cfg, setup, room, step=4096)
     assert plan(setup, memory.fullest(cfg, tokens), 28).peak <= room < plan(setup, memory.fullest(cfg, tokens + 4096), 28).peak
+
+
+def test_the_fullest_micro_batch_holds_ktos_mismatched_answers_only_where_it_is_a_step_and_they_fit():
+    """By hand: a prompt of 20 of which 19 are shared, own answers of 5, mismatched ones of 3."""
+    other = Answer(np.arange(9, dtype=np.int32), np.arange(9) >= 6, 6, 0)
+    owns = [Answer(np.arange(start, start + 25, dtype=np.int32), np.arange(25) >= 20, 20, 0) for start in range(4)]
+    rows = [KTOExample("rows.jsonl:1", (own, Mismatched(own, other)), True, 0) for own in owns]
+    assert memory.fullest_of(rows, [[[0, 1]]], budget=100) == MicroBatch(2 * (25 + 4), 2 * (5 + 3), 2 * (25 + 23))
+    assert memory.fullest_of(rows, [[[0, 1]]], budget=57) == MicroBatch(50, 10, 50)
+    assert memory.fullest_of(rows, [[[0, 1], [2]], [[3]]], budget=100) == MicroBatch(50, 10, 50)
+    batch = KTO(TrainConfig.model_validate({"stage": "kto", "model": {"path": "m"}})).collate(rows[:2])
+    assert len(batch.both.packed.input_ids) == 2 * (25 + 4)
 
 
 @pytest.mark.gpu
