@@ -7,13 +7,14 @@ from typing import Any
 
 import ours
 import torch
-from gpu_cases import LR, SIZES, Case, fill, filled
+from gpu_cases import LR, SIZES, Case, Setting, fill, filled
 
 from vgpt2 import loop, lora, memory, optim
 from vgpt2.config import TrainConfig
 from vgpt2.flops import recomputed_flops, useful_flops
 from vgpt2.interrupts import Interrupts
 from vgpt2.model import CausalLM
+from vgpt2.offload import HostMemory
 from vgpt2.packing import cut, label_count, shared_prompts
 from vgpt2.qlora import empty_nf4
 from vgpt2.stages import STAGES
@@ -37,21 +38,25 @@ class Losses:
         self.warnings.append(text)
 
 
-def run(case: Case, device: torch.device, *, steps: int, warm_up: int, cap_gib: float | None) -> dict[str, Any]:
+def run(
+    case: Case, setting: Setting, device: torch.device, *, steps: int, warm_up: int, cap_gib: float | None, offload: bool
+) -> dict[str, Any]:
     """Figures of the timed steps; the reference pass is charged to the steps it serves."""
-    cfg, dtype = config(case), torch.bfloat16 if device.type == "cuda" else torch.float32
+    budget = setting.rows * case.longest * (2 if case.stage == "dpo" else 1)
+    cfg, dtype = config(case, setting, budget, offload=offload), torch.bfloat16 if device.type == "cuda" else torch.float32
     stage: loop.Stage = STAGES[case.stage](cfg)
     examples, _ = stage.complete(ours.encode(case.stage, case.rows(warm_up + steps)), [], seed=0)
     tokens = [example.tokens for example in examples]
-    budget = case.longest * (2 if case.stage == "dpo" else 1)
     starts = range(0, len(examples), case.per_step)
     planned = [cut(range(start, start + case.per_step), tokens, budget) for start in starts]
     if cfg.optim.in_backward:
         planned = [[[index for rows in step for index in rows]] for step in planned]
     setup = memory.setup_of(SIZES[case.size], cfg, compute=dtype.itemsize, on_cuda=device.type == "cuda")
-    plan = memory.chosen(cfg, setup, memory.fullest_of(examples, planned), memory.room_on(device, cap_gib))
+    fullest = memory.fullest_of(examples, planned, budget=cfg.batch.micro_batch_tokens)
+    plan = memory.chosen(cfg, setup, fullest, memory.room_on(device, cap_gib))
     model = build(case, dtype if case.rank or cfg.optim.in_backward else torch.float32, device)
     model.recompute_layers = plan.recomputed
+    model.offload = HostMemory(device) if offload else None
     if cfg.lora:
         lora.add_lora(model, cfg.lora, seed=0)
     log = Losses()
@@ -94,6 +99,7 @@ def run(case: Case, device: torch.device, *, steps: int, warm_up: int, cap_gib: 
         "hardware_tflops": round((useful + again) / seconds / 1e12, 3),
         "planned_gib": round(plan.peak / memory.GIB, 2),
         "recomputed_layers": model.recompute_layers,
+        "host_gib": round(plan.host / memory.GIB, 2),
         "reference_s": round(reference_s, 2),
         "loss_first": round(log.values[0], 4),
         "loss_last": round(log.values[-1], 4),
@@ -102,19 +108,20 @@ def run(case: Case, device: torch.device, *, steps: int, warm_up: int, cap_gib: 
     }
 
 
-def config(case: Case) -> TrainConfig:
+def config(case: Case, setting: Setting, budget: int, *, offload: bool) -> TrainConfig:
     optimizer: dict[str, Any] = {"lr": LR, "schedule": "constant", "warmup_steps": 0}
-    if case.nf4:
+    if case.has_8_bit_moments:
         optimizer["kind"] = "adamw8bit"
     if case.rank is None:
-        optimizer |= {"kind": "adamw8bit", "in_backward": True, "clip": "tensor"}
+        optimizer |= {"in_backward": True, "clip": "tensor"}
+    model = {"path": case.size, "quantization": "nf4" if case.nf4 else None, "offload_checkpoints": offload}
     return TrainConfig.model_validate(
         {
             "stage": case.stage,
-            "model": {"path": case.size, "gradient_checkpointing": "auto", "quantization": "nf4" if case.nf4 else None},
+            "model": model | {"gradient_checkpointing": True if setting.checkpointing else "auto"},
             "data": {"cutoff_tokens": case.longest},
             "lora": {"rank": case.rank, "alpha": case.rank} if case.rank else None,
-            "batch": {"pack_tokens": case.longest, "micro_batch_tokens": 2 * case.longest},
+            "batch": {"pack_tokens": case.longest, "micro_batch_tokens": max(budget, 2 * case.longest)},
             "optim": optimizer,
         }
     )

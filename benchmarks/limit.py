@@ -9,10 +9,13 @@ Copies count each byte read and each byte written.
 """
 
 import argparse
+import importlib.metadata
 import json
 import os
 import platform
+import shutil
 import statistics
+import subprocess
 import time
 from collections.abc import Callable
 from datetime import date
@@ -96,6 +99,21 @@ def machine(device: torch.device) -> dict[str, Any]:
         "python": platform.python_version(),
         "torch": torch.__version__,
     }
+
+
+def versions(*packages: str) -> dict[str, str]:
+    """Of those that are installed."""
+    there = {distribution.name.lower() for distribution in importlib.metadata.distributions() if distribution.name}
+    return {name: importlib.metadata.version(name) for name in packages if name in there}
+
+
+def clocks() -> str | None:
+    """Clocks, temperature and power of the first card as its driver says; None where there is no such program."""
+    if (program := shutil.which("nvidia-smi")) is None:
+        return None
+    fields = "clocks.sm,clocks.mem,temperature.gpu,power.draw"
+    told = subprocess.run([program, f"--query-gpu={fields}", "--format=csv,noheader", "--id=0"], capture_output=True, text=True)
+    return told.stdout.strip() or None
 
 
 def table(rates: dict[str, dict[str, Any]]) -> str:

@@ -33,6 +33,8 @@ class ModelSource(Part):
     """nf4: frozen matrices in 4 bits (QLoRA), quantised while loading; embeddings, head and norms stay in `dtype`; null: none"""
     gradient_checkpointing: bool | Literal["auto"] | Natural = False
     """layers that run again in the backward: true, or how many; each costs a third of its time. auto: as few as the card needs"""
+    offload_checkpoints: bool = False
+    """CUDA: the inputs of those layers wait in the host's memory, copied beside the computation"""
 
 
 class DataConfig(Part):

@@ -76,6 +76,7 @@ def column_of(args: argparse.Namespace, stage: str) -> Column:
     cells = {name: gib(value) for name, value in plan.rows.items()} | {
         "peak": gib(plan.peak),
         "room": gib(room),
+        **({"host memory, page-locked": gib(plan.host)} if cfg.model.offload_checkpoints else {}),
         "peak without gradients": gib(sum(memory.fixed_bytes(setup).values()) + memory.reference_bytes(setup, batch)),
         "micro-batch, tokens": f"{batch.tokens:,}",
         "recomputed layers": f"{plan.recomputed} of {model.num_hidden_layers}",

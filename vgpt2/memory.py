@@ -3,15 +3,17 @@
     plan = chosen(cfg, setup_of(model, cfg, compute=2), batch, room)       # refuses what does not fit
 
 A layer that is not recomputed keeps x, q, k, v, attention's result, x + attention, gate, up and two x A^T; a recomputed one keeps x.
-The layers at the front are the recomputed ones: when their turn comes in the backward pass, what the others kept is gone.
+The layers at the front are the recomputed ones: when their turn comes in the backward pass, what the others kept is gone. Offloaded, the
+inputs of all but the last of them lie in the host's memory, and the next one is on its way back while a layer runs again.
 D hidden, I feed-forward, H heads, T tokens, S scored ones.
 """
 
 from __future__ import annotations
 
+import os
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -19,7 +21,7 @@ import torch
 from kernels.linear_logps import CHUNK, TILE_CPU, TILE_CUDA
 from vgpt2.config import LoRAConfig, TrainConfig
 from vgpt2.model_config import ModelConfig
-from vgpt2.packing import label_count
+from vgpt2.packing import label_count, stored_tokens
 
 GIB = 2**30
 FLOAT = 4  # bytes of a float32
@@ -40,6 +42,7 @@ class Setup:
     eight_bit_moments: bool = False
     in_backward: bool = False  # every weight is trained in the matmuls' precision and steps as soon as its gradient is there
     on_cuda: bool = True
+    offload: bool = False  # inputs of recomputed layers lie in the host's memory
 
     @property
     def residual(self) -> int:
@@ -58,11 +61,12 @@ class MicroBatch:
 
 @dataclass(frozen=True)
 class Plan:
-    """Bytes by what they are for at the fullest moment of a step, which `moment` names; `peak` is their sum."""
+    """Bytes by what they are for at the fullest moment of a step, which `moment` names; `peak` is their sum, without the host's."""
 
     recomputed: int  # layers
     moment: str
     rows: dict[str, int]
+    host: int = 0  # page-locked bytes of the host's memory
 
     @property
     def peak(self) -> int:
@@ -79,22 +83,35 @@ def setup_of(model: ModelConfig, cfg: TrainConfig, *, compute: int, on_cuda: boo
         eight_bit_moments=cfg.optim.kind == "adamw8bit",
         in_backward=cfg.optim.in_backward,
         on_cuda=on_cuda,
+        offload=cfg.model.offload_checkpoints,
     )
 
 
 def fullest(cfg: TrainConfig, tokens: int) -> MicroBatch:
-    """The micro-batch of `tokens` that takes the most: every token scored, and DPO's stored ones nearly all a prompt seen twice."""
-    return MicroBatch(tokens, tokens, 2 * tokens if cfg.stage == "dpo" else tokens)
+    """The micro-batch of `tokens` that takes the most: every token scored, in a preference stage nearly all a prompt seen twice."""
+    return MicroBatch(tokens, tokens, tokens if cfg.stage == "sft" else 2 * tokens)
 
 
-def fullest_of(examples: Sequence[Any], steps: Iterable[Sequence[Sequence[int]]]) -> MicroBatch:
-    """The most tokens, scored ones and keys that any micro-batch of the steps' example indices has."""
-    sizes = []
-    for example in examples:
-        ids, masks = zip(*example.sequences)
-        sizes.append((example.tokens, sum(map(label_count, masks)), sum(map(len, ids))))
-    totals = [tuple(map(sum, zip(*(sizes[index] for index in rows)))) for step in steps for rows in step]
-    return MicroBatch(*map(max, zip(*totals)))
+def fullest_of(examples: Sequence[Any], steps: Sequence[Sequence[Sequence[int]]], *, budget: int) -> MicroBatch:
+    """The most tokens, scored ones and keys that any micro-batch of the steps' example indices has.
+
+    Where a micro-batch is a step, KTO's mismatched answers may lie in it too, at most `budget` tokens with them.
+    """
+    sizes = [_size(example.tokens, example.sequences) for example in examples]
+    with_all = [[answer.sequence for answer in getattr(example, "answers", ())] for example in examples]
+    wholes = [_size(stored_tokens(sequences), sequences) if sequences else size for size, sequences in zip(sizes, with_all)]
+    totals = [_total(sizes, rows) for step in steps for rows in step]
+    wider = [_total(wholes, step[0]) for step in steps if len(step) == 1]
+    return MicroBatch(*map(max, zip(*totals, *(total for total in wider if total[0] <= budget))))
+
+
+def _size(tokens: int, sequences: Sequence[tuple[Any, Any]]) -> tuple[int, int, int]:
+    ids, masks = zip(*sequences)
+    return tokens, sum(map(label_count, masks)), sum(map(len, ids))
+
+
+def _total(sizes: Sequence[tuple[int, int, int]], rows: Sequence[int]) -> tuple[int, ...]:
+    return tuple(map(sum, zip(*(sizes[index] for index in rows))))
 
 
 def room_on(device: torch.device, cap_gib: float | None) -> int | None:
@@ -102,6 +119,18 @@ def room_on(device: torch.device, cap_gib: float | None) -> int | None:
     if cap_gib is not None:
         return int(cap_gib * GIB)
     return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else None
+
+
+def host_room() -> int | None:
+    """Bytes of this machine's memory; None where the system does not tell."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else None
+
+
+def require_on_host(found: Plan, room: int | None) -> None:
+    """Raises ValueError when the inputs that wait in the host's memory take more than its `room` bytes."""
+    if room is not None and found.host > room:
+        needs = f"needs {found.host / GIB:.1f} GiB of the host's {room / GIB:.1f}"
+        raise ValueError(f"model.offload_checkpoints: {needs}; lower batch.micro_batch_tokens, or set it to false")
 
 
 def chosen(cfg: TrainConfig, setup: Setup, batch: MicroBatch, room: int | None) -> Plan:
@@ -137,9 +166,13 @@ def largest_tokens(cfg: TrainConfig, setup: Setup, room: int, *, step: int) -> i
 
 
 def _cure(cfg: TrainConfig, setup: Setup, room: int) -> str:
-    if tokens := largest_tokens(cfg, setup, room, step=smallest_tokens(cfg)):
-        recomputes = cfg.model.gradient_checkpointing in (True, "auto")
-        return f"set it to {tokens}" + ("" if recomputes else ", and model.gradient_checkpointing=auto")
+    smallest = smallest_tokens(cfg)
+    recompute = "" if cfg.model.gradient_checkpointing in (True, "auto") else ", and model.gradient_checkpointing=auto"
+    if tokens := largest_tokens(cfg, setup, room, step=smallest):
+        return f"set it to {tokens}{recompute}"
+    if tokens := largest_tokens(cfg, replace(setup, offload=True), room, step=smallest):
+        lower = f"set it to {tokens} and " if tokens < cfg.batch.micro_batch_tokens else "set "
+        return f"{lower}model.offload_checkpoints=true{recompute}"
     if tokens := largest_tokens(cfg, setup, room, step=128):
         longest = tokens // 2 if cfg.stage == "dpo" else tokens
         return f"rows of {longest} tokens fit, so lower data.cutoff_tokens" + (" and batch.pack_tokens" if cfg.stage == "sft" else "")
@@ -157,7 +190,9 @@ def fewest_recomputed(setup: Setup, batch: MicroBatch, room: int | None) -> Plan
 def plan(setup: Setup, batch: MicroBatch, recomputed: int) -> Plan:
     """What a step holds at its fullest moment when the first `recomputed` layers are."""
     layers = setup.model.num_hidden_layers
-    checkpoints = recomputed * checkpoint_bytes(setup, batch)
+    one = checkpoint_bytes(setup, batch)
+    away = max(recomputed - 1, 0) if setup.offload else 0
+    checkpoints = (recomputed - away) * one
     kept = sum(layer_bytes(setup, batch, index) for index in range(recomputed, layers))
     outside = outside_bytes(setup, batch)
     in_layer = layer_backward_bytes(setup, batch)
@@ -169,12 +204,12 @@ def plan(setup: Setup, batch: MicroBatch, recomputed: int) -> Plan:
     if recomputed:
         again = max(layer_bytes(setup, batch, index) for index in range(recomputed))
         # the later layers are done with; the layer's input is a checkpoint already
-        moments["layer run again, its backward"] = (0, again - checkpoint_bytes(setup, batch) + in_layer)
+        moments["layer run again, its backward"] = (0, again - one + in_layer + (one if away else 0))
     moment = max(moments, key=lambda name: sum(moments[name]))
     kept, beside = moments[moment]
     rows = {"inputs of recomputed layers": checkpoints, "kept by the other layers": kept, "kept beside the layers": outside}
     rows |= {"at the fullest moment": beside} | ({"workspace": WORKSPACE} if setup.on_cuda else {})
-    return Plan(recomputed, moment, fixed_bytes(setup) | rows)
+    return Plan(recomputed, moment, fixed_bytes(setup) | rows, host=away * page_locked(one))
 
 
 def fixed_bytes(setup: Setup) -> dict[str, int]:
@@ -216,6 +251,11 @@ def layer_bytes(setup: Setup, batch: MicroBatch, index: int) -> int:
 def checkpoint_bytes(setup: Setup, batch: MicroBatch) -> int:
     """What a recomputed layer keeps: its input."""
     return batch.tokens * setup.residual * setup.model.hidden_size
+
+
+def page_locked(size: int) -> int:
+    """Bytes that torch takes from the host for `size` page-locked ones: a power of two."""
+    return 1 << (size - 1).bit_length()
 
 
 def outside_bytes(setup: Setup, batch: MicroBatch) -> int:
@@ -267,9 +307,13 @@ def norm_backward_bytes(setup: Setup, batch: MicroBatch) -> int:
 
 
 def reference_bytes(setup: Setup, batch: MicroBatch) -> int:
-    """A forward without gradients (reference pass, evaluation, KTO's mismatched answers): one layer at a time, then the head."""
+    """A forward without gradients (reference pass, evaluation, KTO's mismatched answers): one layer at a time, then the head.
+
+    In a layer's feed-forward block: x before and after attention, its norm, attention's update, gate, up, their product, rotary tables.
+    """
     m = setup.model
-    layer = batch.tokens * (2 * setup.residual * m.hidden_size + 3 * setup.compute * m.intermediate_size)
+    streams = (3 * setup.residual + setup.compute) * m.hidden_size
+    layer = batch.tokens * (streams + 3 * setup.compute * m.intermediate_size + 2 * FLOAT * (m.head_dim // 2))
     return max(layer, head_bytes(setup, batch, wants_grad=False))
 
 

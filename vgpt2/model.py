@@ -7,6 +7,7 @@ V vocabulary. LoRA, quantisation and distribution act on a built model from outs
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -23,6 +24,7 @@ from vgpt2.projections import Derived, derive, kept, project
 from vgpt2.rope_scaling import inverse_frequencies
 
 if TYPE_CHECKING:
+    from vgpt2.offload import HostMemory
     from vgpt2.packing import Packed
 
 __all__ = ["CausalLM", "ModelConfig"]
@@ -31,7 +33,7 @@ __all__ = ["CausalLM", "ModelConfig"]
 class CausalLM(nn.Module):
     """A causal language model whose output is one log-probability a label.
 
-    recompute_layers: the first n layers keep only their input and run again in the backward pass.
+    recompute_layers: the first n layers keep only their input and run again in the backward pass; offload: where those inputs wait.
     The residual stream has the dtype of the embedding; under autocast the matmuls run in the autocast dtype.
     """
 
@@ -39,6 +41,7 @@ class CausalLM(nn.Module):
         super().__init__()
         self.cfg = cfg
         self.recompute_layers = 0
+        self.offload: HostMemory | None = None
         self.model = Decoder(cfg)
         self.lm_head = nn.Linear(cfg.hidden_size, cfg.vocab_size, bias=False)
         if cfg.tie_word_embeddings:
@@ -51,9 +54,10 @@ class CausalLM(nn.Module):
         inv_freq = self.inv_freq.to(position_ids.device, non_blocking=True)
         tables = rope_tables(position_ids, inv_freq, self.cfg.rope.attention_factor)
         x = self.model.embed_tokens(input_ids)  # (T, D)
+        run_again = self.offload.checkpoints(self.recompute_layers) if self.offload else partial(checkpoint, use_reentrant=False)
         for index, layer in enumerate(self.model.layers):
             if index < self.recompute_layers and torch.is_grad_enabled():
-                x = checkpoint(layer, x, tables, attend, use_reentrant=False)
+                x = run_again(layer, x, tables, attend)
             else:
                 x = layer(x, tables, attend)
         return self.model.norm(x)

@@ -25,9 +25,10 @@ from vgpt2.flops import useful_flops
 from vgpt2.interrupts import Interrupted, Interrupts, exit_code
 from vgpt2.loading import device_and_dtype
 from vgpt2.loop import Job, Stage, State, plan_run
-from vgpt2.memory import GIB, Plan, chosen, fullest_of, room_on, setup_of
+from vgpt2.memory import GIB, Plan, chosen, fullest_of, host_room, require_on_host, room_on, setup_of
 from vgpt2.metrics import RunLog, peak_memory_bytes
 from vgpt2.model import CausalLM
+from vgpt2.offload import HostMemory
 from vgpt2.packing import label_count, shared_prompts
 from vgpt2.preview import render
 from vgpt2.profiling import Profile
@@ -107,6 +108,7 @@ def assemble(
     model = weights.load_model(cfg.model.path, dtype=number_type, device=device, quantization=cfg.model.quantization)
     weights.check_finite(model)
     model.recompute_layers = plan.recomputed
+    model.offload = HostMemory(device) if cfg.model.offload_checkpoints else None
     if cfg.lora:
         lora.add_lora(model, cfg.lora, seed=cfg.seed)
     if cfg.stage == "sft" and cfg.sft.neftune_alpha:
@@ -242,12 +244,14 @@ def plan_memory(
     model = weights.read_config(cfg.model.path)
     setup = setup_of(model, cfg, compute=dtype.itemsize, on_cuda=device.type == "cuda")
     room = room_on(device, cap_gib)
-    plan = chosen(cfg, setup, fullest_of(rows.train, steps), room)
+    plan = chosen(cfg, setup, fullest_of(rows.train, steps, budget=cfg.batch.micro_batch_tokens), room)
+    require_on_host(plan, host_room())
     if cap_gib is not None and device.type == "cuda":
         torch.cuda.set_per_process_memory_fraction(min(1.0, cap_gib * GIB / torch.cuda.mem_get_info(device)[1]), device)
     if room is not None:
         peak = f"{plan.peak / GIB:.2f} of {room / GIB:.2f} GiB at the fullest moment, {plan.moment}"
-        print(f"memory: {peak}; {plan.recomputed} of {model.num_hidden_layers} layers run again in the backward pass")
+        waiting = f", their inputs in {plan.host / GIB:.2f} GiB of the host's memory" if plan.host else ""
+        print(f"memory: {peak}; {plan.recomputed} of {model.num_hidden_layers} layers run again in the backward pass{waiting}")
     return plan
 
 

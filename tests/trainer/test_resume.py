@@ -187,6 +187,14 @@ def test_gradient_checkpointing_changes_no_bit(place, undisturbed):
     assert differences(place.output / "run", undisturbed("sft")) == []
 
 
+def test_inputs_in_the_hosts_memory_change_no_bit_and_the_run_says_how_many_bytes_they_are(place, undisturbed):
+    offload = {"model__gradient_checkpointing": True, "model__offload_checkpoints": True}
+    done = train([*place.argv("sft", **offload), "--cap-gib", "1"])
+    assert done.code == 0, done.err
+    assert "4 of 4 layers run again in the backward pass, their inputs in 0.00 GiB of the host's memory" in done.out
+    assert differences(place.output / "run", undisturbed("sft")) == []
+
+
 def test_dpo_says_that_policy_and_reference_agree_and_starts_at_ln_2(place):
     """INVARIANT 10."""
     done = train(place.argv("dpo", log_every=1, max_steps=1))

@@ -44,6 +44,21 @@ def test_less_room_means_more_recomputed_layers_and_then_a_refusal_that_names_wh
     assert "needs 22.6 GiB of 22.0 with every layer recomputed; set it to 4096" in capsys.readouterr().out
 
 
+def test_offloaded_inputs_move_to_the_host_and_make_room_for_larger_micro_batches(capsys):
+    """32B: 64 layers, inputs of 8,192 x 5,120 x 2 bytes = 80 MiB, 128 MiB page-locked; one stays."""
+    most, fewest = [], []
+    for offload in ("false", "true"):
+        options = ["--stage", "sft", "--cap-gib", "46.5", "--set", f"model.offload_checkpoints={offload}"]
+        assert estimate.main(["--config", "configs/models/qwen32b-qlora.yaml", *options]) == 0
+        text = capsys.readouterr().out
+        most.append(int(cells(text, "largest micro-batch, tokens")[0].replace(",", "")))
+        fewest.append(int(cells(text, "recomputed layers")[0]))
+    assert most[1] > 2 * most[0]
+    assert fewest[1] < fewest[0]
+    assert float(cells(text, "inputs of recomputed layers")[0]) == pytest.approx(80 / 1024, abs=0.01)
+    assert float(cells(text, "host memory, page-locked")[0]) == pytest.approx((fewest[1] - 1) * 128 / 1024, abs=0.01)
+
+
 def test_a_stage_that_the_config_refuses_says_why_and_the_others_have_figures(capsys):
     assert estimate.main(["--config", "configs/sft.yaml", "--cap-gib", "46.5"]) == 0
     text = capsys.readouterr().out

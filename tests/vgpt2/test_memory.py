@@ -2,7 +2,10 @@
 
 import contextlib
 import random
+from dataclasses import replace
 
+import numpy as np
+import psutil
 import pytest
 import torch
 from tiny_memory import LiveBytes
@@ -16,7 +19,11 @@ from vgpt2.lora import add_lora, lora_parameters
 from vgpt2.memory import GIB, MicroBatch, Setup, plan
 from vgpt2.model import CausalLM
 from vgpt2.model_config import ModelConfig
+from vgpt2.offload import HostMemory
 from vgpt2.packing import Packed, pack
+from vgpt2.qlora import empty_nf4
+from vgpt2.stages.answers import Answer, Mismatched
+from vgpt2.stages.kto import KTO, KTOExample
 
 QWEN_7B = ModelConfig("qwen2", 152_064, 3584, 18_944, 28, 28, 4, 128, qkv_bias=True)
 TINY = ModelConfig("qwen2", 512, 96, 512, 4, 6, 2, 16, qkv_bias=True)
@@ -56,7 +63,8 @@ def kept_by_plan(setup: Setup, batch: MicroBatch, recomputed: int) -> int:
     width = setup.model.hidden_size
     head = batch.scored * (4 * width + (0 if setup.lora else 4 * width + 16))
     layers = sum(memory.layer_bytes(setup, batch, index) for index in range(recomputed, setup.model.num_hidden_layers))
-    return recomputed * memory.checkpoint_bytes(setup, batch) + layers + memory.outside_bytes(setup, batch) + head
+    here = min(recomputed, 1) if setup.offload else recomputed
+    return here * memory.checkpoint_bytes(setup, batch) + layers + memory.outside_bytes(setup, batch) + head
 
 
 @pytest.mark.parametrize("recomputed", [0, 2, 4])
@@ -82,6 +90,100 @@ def test_kept_bytes_are_within_three_percent_and_the_peak_within_ten_of_what_is_
     assert kept == pytest.approx(kept_by_plan(setup, batch, recomputed), rel=0.03)
     planned = plan(setup, batch, recomputed).peak - sum(memory.fixed_bytes(setup).values())
     assert peak == pytest.approx(planned, rel=0.10)
+
+
+@pytest.mark.parametrize(("lora", "dtype"), [(LORA, torch.bfloat16), (FULL, torch.float32)], ids=["lora", "full"])
+def test_of_offloaded_inputs_one_is_kept_on_the_device_and_two_lie_there_while_a_layer_runs_again(lora, dtype):
+    """Five layers of six recomputed: 5 inputs become 1. Rooms in the host's memory are there from the micro-batch before, not counted."""
+    tokens, recomputed = 512, 5
+    cfg = replace(TINY, num_hidden_layers=6)
+    packed = pack([([1] * tokens, [False] + [True] * (tokens - 1))])
+    batch, counted = MicroBatch(tokens, tokens - 1, tokens), {}
+    for offload in (False, True):
+        model = built(cfg, lora, dtype, recomputed)
+        model.offload = HostMemory(torch.device("cpu")) if offload else None
+        kept, peak = counted[offload] = counted_step(model, packed, dtype)
+        setup = Setup(cfg, lora, dtype.itemsize, on_cuda=False, offload=offload)
+        assert kept == pytest.approx(kept_by_plan(setup, batch, recomputed), rel=0.03)
+        planned = plan(setup, batch, recomputed).peak - sum(memory.fixed_bytes(setup).values())
+        assert peak == pytest.approx(planned, rel=0.10)
+    one_input = tokens * 96 * (dtype.itemsize if lora else 4)
+    assert counted[False][0] - counted[True][0] == 4 * one_input
+    assert memory.checkpoint_bytes(setup, batch) == one_input
+    assert plan(setup, batch, recomputed).host == 4 * memory.page_locked(one_input)
+    if model.offload:
+        assert len(model.offload.free) == 4
+
+
+def test_inputs_that_the_hosts_memory_cannot_take_are_refused():
+    found = memory.Plan(9, "head", {}, host=int(6.4 * GIB))
+    memory.require_on_host(found, int(6.5 * GIB))
+    memory.require_on_host(found, None)
+    with pytest.raises(ValueError, match=r"model.offload_checkpoints: needs 6.4 GiB of the host's 4.0; lower batch.micro_batch_tokens"):
+        memory.require_on_host(found, 4 * GIB)
+
+
+def test_the_memory_of_this_machine_is_what_another_library_says():
+    assert memory.host_room() == pytest.approx(psutil.virtual_memory().total, rel=0.01)
+
+
+def test_page_locked_memory_comes_in_powers_of_two():
+    assert [memory.page_locked(size) for size in (1, 4096, 4097, 84 << 20)] == [1, 4096, 8192, 128 << 20]
+
+
+def test_offloading_is_named_where_nothing_else_lets_one_pack_fit():
+    """7B r128 at 32,768 tokens: 14.19 + 4.81 fixed; 28 inputs of 0.22 GiB lie on the card, or 2."""
+    cfg = TrainConfig.model_validate(
+        config(gradient_checkpointing="auto").model_dump()
+        | {"batch": {"pack_tokens": 32_768, "micro_batch_tokens": 32_768}, "data": {"cutoff_tokens": 32_768}}
+    )
+    setup, batch = memory.setup_of(QWEN_7B, cfg, compute=2), memory.fullest(cfg, 32_768)
+    everything = plan(setup, batch, 28).peak
+    room = everything - GIB
+    with pytest.raises(ValueError, match=r"every layer recomputed; set model.offload_checkpoints=true$"):
+        memory.chosen(cfg, setup, batch, room)
+    offloaded = replace(setup, offload=True)
+    assert memory.chosen(cfg, offloaded, batch, room).peak <= room
+    assert everything - plan(offloaded, batch, 28).peak == 26 * memory.checkpoint_bytes(setup, batch)
+
+
+@pytest.mark.parametrize("recomputed", [0, 2, 4])
+def test_on_4_bit_matrices_kept_bytes_and_the_peak_are_the_plans_too(recomputed):
+    """The room for one dequantised matrix is fixed in the plan; on the CPU it comes and goes with the matmul."""
+    tokens, dtype = 512, torch.bfloat16
+    model = CausalLM(TINY).to(dtype)
+    weights = {name: parameter.detach() for name, parameter in model.named_parameters()}
+    for name, layer in empty_nf4(model).items():
+        layer.store(weights[name], name)
+    model.requires_grad_(False)
+    add_lora(model, LORA, seed=0)
+    model.recompute_layers = recomputed
+    packed = pack([([1] * tokens, [False] + [True] * (tokens - 1))])
+    kept, peak = counted_step(model, packed, dtype)
+    setup, batch = Setup(TINY, LORA, 2, nf4=True, on_cuda=False), MicroBatch(tokens, tokens - 1, tokens)
+    assert kept == pytest.approx(kept_by_plan(setup, batch, recomputed), rel=0.03)
+    planned = plan(setup, batch, recomputed).peak - sum(memory.fixed_bytes(setup).values())
+    one_matrix = 2 * TINY.hidden_size * TINY.intermediate_size
+    assert peak == pytest.approx(planned + one_matrix, rel=0.10)
+
+
+@pytest.mark.parametrize("scored", [80, 511], ids=["few scored", "all scored"])
+@pytest.mark.parametrize(("lora", "dtype"), [(LORA, torch.bfloat16), (LORA, torch.float32), (FULL, torch.bfloat16)])
+def test_a_pass_without_gradients_peaks_within_ten_percent_of_the_plan(lora, dtype, scored):
+    """The reference pass, evaluation and KTO's mismatched answers."""
+    tokens = 512
+    packed = pack([([1] * tokens, [False] * (tokens - scored) + [True] * scored)])
+    model = built(TINY, lora, dtype, 0)
+
+    def score() -> None:
+        with torch.no_grad(), torch.autocast("cpu", dtype) if dtype != torch.float32 else contextlib.nullcontext():
+            model(packed)
+
+    score()
+    with LiveBytes() as live:
+        score()
+    setup, batch = Setup(TINY, lora, dtype.itemsize, on_cuda=False), MicroBatch(tokens, scored, tokens)
+    assert live.peak == pytest.approx(memory.reference_bytes(setup, batch), rel=0.10)
 
 
 def test_peaks_stay_within_ten_percent_when_few_positions_are_scored():
@@ -183,7 +285,8 @@ def test_without_a_known_room_what_is_asked_for_is_done(asked, layers):
     [
         (30, {}, "model.gradient_checkpointing: needs 31.3 GiB of 30.0 with 0 of 28 layers recomputed; 6 fit, so set it to auto"),
         (22, {"batch": {"micro_batch_tokens": 32_768}}, "set it to 4096, and model.gradient_checkpointing=auto"),
-        (20.3, {}, "so lower data.cutoff_tokens and batch.pack_tokens"),
+        (20.3, {}, "set model.offload_checkpoints=true, and model.gradient_checkpointing=auto"),
+        (20.0, {}, "so lower data.cutoff_tokens and batch.pack_tokens"),
         (19.3, {}, "no row fits: set model.quantization=nf4"),
         (46.5, {"lora": None}, "no row fits: train adapters (lora), or set optim.in_backward with optim.kind adamw8bit"),
     ],
@@ -202,6 +305,18 @@ def test_the_named_micro_batch_fits_and_the_next_one_does_not():
     setup, room = memory.setup_of(QWEN_7B, cfg, compute=2), int(30 * GIB)
     tokens = memory.largest_tokens(cfg, setup, room, step=4096)
     assert plan(setup, memory.fullest(cfg, tokens), 28).peak <= room < plan(setup, memory.fullest(cfg, tokens + 4096), 28).peak
+
+
+def test_the_fullest_micro_batch_holds_ktos_mismatched_answers_only_where_it_is_a_step_and_they_fit():
+    """By hand: a prompt of 20 of which 19 are shared, own answers of 5, mismatched ones of 3."""
+    other = Answer(np.arange(9, dtype=np.int32), np.arange(9) >= 6, 6, 0)
+    owns = [Answer(np.arange(start, start + 25, dtype=np.int32), np.arange(25) >= 20, 20, 0) for start in range(4)]
+    rows = [KTOExample("rows.jsonl:1", (own, Mismatched(own, other)), True, 0) for own in owns]
+    assert memory.fullest_of(rows, [[[0, 1]]], budget=100) == MicroBatch(2 * (25 + 4), 2 * (5 + 3), 2 * (25 + 23))
+    assert memory.fullest_of(rows, [[[0, 1]]], budget=57) == MicroBatch(50, 10, 50)
+    assert memory.fullest_of(rows, [[[0, 1], [2]], [[3]]], budget=100) == MicroBatch(50, 10, 50)
+    batch = KTO(TrainConfig.model_validate({"stage": "kto", "model": {"path": "m"}})).collate(rows[:2])
+    assert len(batch.both.packed.input_ids) == 2 * (25 + 4)
 
 
 @pytest.mark.gpu

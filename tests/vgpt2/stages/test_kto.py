@@ -12,7 +12,7 @@ from torch.testing import assert_close
 from vgpt2.config import KTOConfig
 from vgpt2.losses.logps import sequence_logps
 from vgpt2.packing import pack
-from vgpt2.stages.kto import KTO, class_weights, mismatched_partners, swap_answer
+from vgpt2.stages.kto import KTO, KTOExample, class_weights, join, mismatched_partners, swap_answer
 
 
 def prompt_of(answer):
@@ -98,6 +98,67 @@ def test_a_negative_estimate_is_clamped_at_zero(tmp_path):
     job.examples = referenced(job, model, shift=-3.0)
     (batch,) = job.stage.prepare(model, [job.stage.collate(job.examples)])
     assert float(batch.kl) == 0
+
+
+def long_prompts(count: int) -> list[KTOExample]:
+    """Rows of prompts of 20 to 29 tokens and answers of 1 to 7, the last one without a mismatched answer."""
+    rng = random.Random(7)
+    answers = [tiny_answer(rng, [rng.randrange(97) for _ in range(20 + i)]) for i in range(count)]
+    rows = [KTOExample(f"rows.jsonl:{i + 1}", (answer,), i % 3 != 0, 0) for i, answer in enumerate(answers)]
+    completed, _ = KTO(tiny_config("kto", data={"cutoff_tokens": 64}, batch={"micro_batch_tokens": 512})).complete(rows, [], seed=0)
+    completed[-1] = replace(completed[-1], answers=completed[-1].answers[:1])
+    return [replace(row, ref_logps=(-9.0, -40.0)[: len(row.answers)]) for row in completed]
+
+
+@pytest.mark.parametrize("recompute", [0, 2])
+def test_mismatched_answers_beside_the_rows_own_give_the_losses_and_gradients_of_two_passes(recompute):
+    """In fp64, every parameter's gradient and metric; prompts are stored once and no gradient comes from a mismatched answer."""
+    rows, found = long_prompts(6), []
+    stage = KTO(tiny_config("kto", data={"cutoff_tokens": 64}, batch={"micro_batch_tokens": 512}))
+    batch = stage.collate(rows)
+    apart = sum(row.tokens for row in rows) + sum(row.answers[1].tokens for row in rows[:-1])
+    saved = sum(row.own.prompt_tokens - 1 for row in rows[:-1])
+    assert len(batch.both.packed.input_ids) == apart - saved
+    for one in (batch, replace(batch, both=None)):
+        model, lengths = tiny_model(), []
+        model.recompute_layers = recompute
+
+        def policy(packed, model=model, lengths=lengths):
+            lengths.append(len(packed.input_ids))
+            return model(packed)
+
+        (prepared,) = stage.prepare(policy, [one])
+        losses, metrics = stage.loss(policy, prepared)
+        losses.sum().backward()
+        passes = [sum(row.answers[1].tokens for row in rows[:-1]), sum(row.tokens for row in rows)]
+        assert lengths == ([apart - saved] if one.both else passes)
+        assert float(metrics["kl"][0]) > 0
+        found.append((losses, *(value for value, _ in metrics.values()), *(parameter.grad for parameter in model.parameters())))
+    assert len(found[0]) > 25
+    for one, two in zip(*found, strict=True):
+        assert_close(one, two, rtol=1e-10, atol=1e-12)
+
+
+def test_prompts_are_shared_only_where_that_saves_and_fits():
+    """Six prompts of about 22 tokens: 3/4 of the mismatched rows' tokens are the least that pays with trained weights."""
+    rows = long_prompts(6)
+    both = join(rows, 512)
+    assert join(rows, len(both.packed.input_ids)) is not None
+    assert join(rows, len(both.packed.input_ids) - 1) is None
+    short = [replace(row, answers=(own := tiny_answer(random.Random(i), [1, 2, i]), own)) for i, row in enumerate(rows)]
+    assert join(short, 512) is None
+    assert join([replace(row, answers=row.answers[:1]) for row in rows], 512) is None
+
+
+def test_a_step_of_several_micro_batches_finds_kl_before_its_first_gradient():
+    rows = long_prompts(6)
+    stage = KTO(tiny_config("kto", data={"cutoff_tokens": 64}, batch={"micro_batch_tokens": 512}))
+    model = tiny_model()
+    prepared = stage.prepare(model, [stage.collate(rows[:3]), stage.collate(rows[3:])])
+    assert prepared[0].kl is prepared[1].kl
+    (alone,) = stage.prepare(model, [stage.collate(rows)])
+    assert alone.kl is None
+    assert float(stage.loss(model, alone)[1]["kl"][0]) / 6 == pytest.approx(float(prepared[0].kl), rel=1e-6)
 
 
 def test_a_step_of_one_class_has_finite_gradients_and_each_weight_scales_its_class_only(tmp_path):
