@@ -119,12 +119,13 @@ def stream(
     waiting = deque(serving_order([request.prompt for request in requests], [request.width for request in requests]))
     if not waiting:
         return
-    weight = model.lm_head.weight
-    head = weight if weight.is_cuda else weight.to(torch.promote_types(weight.dtype, torch.float32))  # once, not a step
-    width = max(request.width for request in requests)
-    cache = KVCache(model.cfg, rows=min(token_budget // width, len(requests)), width=width, like=model.model.embed_tokens.weight)
     live: list[_Row] = []  # in the order of the cache's rows
     with evaluating(model):
+        nothing = model.model.embed_tokens(model.lm_head.weight.new_empty(0, dtype=torch.int64))  # (0, D) of the residual stream
+        weight = model.head_weight(nothing)
+        head = weight if weight.is_cuda else weight.to(torch.promote_types(weight.dtype, torch.float32))  # once, not a step
+        width = max(request.width for request in requests)
+        cache = KVCache(model.cfg, rows=min(token_budget // width, len(requests)), width=width, like=nothing)
         step = GraphedStep(model, cache) if weight.is_cuda else lambda last: cache.step(model, last)
         while waiting or live:
             if waiting and cache.free_rows:

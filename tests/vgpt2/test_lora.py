@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from torch.testing import assert_close
 from transformers import LlamaConfig, LlamaForCausalLM
 
+from vgpt2.adapter_files import load_adapter, save_adapter
 from vgpt2.config import LoRAConfig
-from vgpt2.lora import LoRALinear, adapters, add_lora, load_adapter, lora_parameters, merge_lora, save_adapter
+from vgpt2.lora import LoRALinear, adapters, add_lora, lora_parameters, merge_lora
 from vgpt2.packing import pack
 from vgpt2.projections import Factors, kept, multiply
 

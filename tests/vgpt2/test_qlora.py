@@ -18,8 +18,9 @@ from torch.testing import assert_close
 from transformers import AutoModelForCausalLM, BitsAndBytesConfig, LlamaConfig, LlamaForCausalLM
 
 from vgpt2 import checkpoint, export, loading, qlora
+from vgpt2.adapter_files import load_adapter, save_adapter
 from vgpt2.config import LoRAConfig
-from vgpt2.lora import add_lora, load_adapter, lora_parameters, merge_lora, save_adapter
+from vgpt2.lora import add_lora, lora_parameters, merge_lora
 from vgpt2.model import CausalLM
 from vgpt2.packing import pack
 from vgpt2.projections import derive, project
