@@ -66,7 +66,7 @@ def load_adapter(model: nn.Module, folder: Path) -> None:
     tensors = _read_tensors(path)
     if _key_of(HEAD) in tensors and any(EMBEDDING.endswith(entry) or entry.endswith(EMBEDDING) for entry in cfg.modules_to_save):
         # PEFT leaves the head out of the list where it is the embedding
-        cfg = cfg.model_copy(update={"modules_to_save": (*cfg.modules_to_save, HEAD)})
+        cfg = cfg.model_copy(update={"modules_to_save": tuple(dict.fromkeys((*cfg.modules_to_save, HEAD)))})
     if not adapters(model):
         add_lora(model, cfg, seed=0)
     layers = adapters(model)
@@ -138,7 +138,7 @@ def read_adapter_config(folder: Path) -> LoRAConfig:
             targets=tuple(sorted(targets)),
             rank_pattern=config.get("rank_pattern") or {},
             alpha_pattern=config.get("alpha_pattern") or {},
-            modules_to_save=tuple(config.get("modules_to_save") or ()),
+            modules_to_save=config.get("modules_to_save") or (),
             init="pissa" if config.get("init_lora_weights") == "pissa" else "kaiming",
             use_dora=config.get("use_dora", False),
         )

@@ -21,9 +21,10 @@ def adapted(names: Collection[str], cfg: LoRAConfig) -> list[str]:
             raise ValueError(f"lora.targets: no linear layer of the model is called '{target}'; {_hint(target, names)}")
     found = [name for name in names if is_adapted(name, cfg)]
     for key, patterns in (("rank_pattern", cfg.rank_pattern), ("alpha_pattern", cfg.alpha_pattern)):
-        if idle := patterns.keys() - {_deciding(patterns, name) for name in found}:
-            pattern = min(idle)
-            raise ValueError(f"lora.{key}: '{pattern}' fits no adapted layer that an earlier pattern leaves; {_hint(pattern, found)}")
+        for pattern in sorted(patterns.keys() - {_deciding(patterns, name) for name in found}):
+            if earlier := next((_deciding(patterns, name) for name in found if _fits(pattern, name)), None):
+                raise ValueError(f"lora.{key}: '{pattern}' never decides, '{earlier}' before it fits the same layers; put it first or drop it")
+            raise ValueError(f"lora.{key}: '{pattern}' fits no adapted layer; {_hint(pattern, found)}")
     return found
 
 
@@ -74,8 +75,12 @@ def _ends_in(name: str, target: str) -> bool:
 
 
 def _deciding(patterns: Iterable[str], name: str) -> str | None:
-    """The first pattern that fits the name or its end after a dot."""
-    return next((pattern for pattern in patterns if re.match(rf"(.*\.)?({pattern})$", name)), None)
+    return next((pattern for pattern in patterns if _fits(pattern, name)), None)
+
+
+def _fits(pattern: str, name: str) -> bool:
+    """Whether it is an expression for the whole name, or for its end after a dot."""
+    return re.match(rf"(.*\.)?({pattern})$", name) is not None
 
 
 def _hint(asked: str, names: Collection[str]) -> str:
