@@ -23,7 +23,7 @@ def adapted(names: Collection[str], cfg: LoRAConfig) -> list[str]:
     for key, patterns in (("rank_pattern", cfg.rank_pattern), ("alpha_pattern", cfg.alpha_pattern)):
         for pattern in sorted(patterns.keys() - {_deciding(patterns, name) for name in found}):
             if earlier := next((_deciding(patterns, name) for name in found if _fits(pattern, name)), None):
-                raise ValueError(f"lora.{key}: '{pattern}' never decides, '{earlier}' before it fits the same layers; put it first or drop it")
+                raise ValueError(f"lora.{key}: '{pattern}' never decides, '{earlier}' before it fits the same layers; put it first")
             raise ValueError(f"lora.{key}: '{pattern}' fits no adapted layer; {_hint(pattern, found)}")
     return found
 

@@ -22,6 +22,7 @@ QWEN_7B = ModelConfig("qwen2", 152_064, 3584, 18_944, 28, 28, 4, 128, qkv_bias=T
 TINY = ModelConfig("qwen2", 512, 96, 512, 4, 6, 2, 16, qkv_bias=True)
 TINY_QK_NORM = ModelConfig("qwen3", 512, 96, 256, 4, 6, 2, 16, qk_norm=True, tie_word_embeddings=True)
 LORA, FULL = LoRAConfig(rank=8), None
+EVERYTHING = ("embed_tokens", "lm_head", "norm")
 
 
 def built(cfg: ModelConfig, lora: LoRAConfig | None, dtype: torch.dtype, recomputed: int) -> CausalLM:
@@ -54,7 +55,7 @@ def counted_step(model: CausalLM, packed: Packed, dtype: torch.dtype) -> tuple[i
 def kept_by_plan(setup: Setup, batch: MicroBatch, recomputed: int) -> int:
     """What is left between forward and backward: layers, what lies beside them, and the head's Jacobian (or what its weight needs)."""
     width = setup.model.hidden_size
-    head = batch.scored * (4 * width + (0 if setup.lora else 4 * width + 16))
+    head = batch.scored * (4 * width + (setup.residual * width + 16 if setup.trains("lm_head") else 0)) + memory.head_copy_bytes(setup)
     layers = sum(memory.layer_bytes(setup, batch, index) for index in range(recomputed, setup.model.num_hidden_layers))
     return recomputed * memory.checkpoint_bytes(setup, batch) + layers + memory.outside_bytes(setup, batch) + head
 
@@ -67,12 +68,19 @@ def kept_by_plan(setup: Setup, batch: MicroBatch, recomputed: int) -> int:
         (TINY, LORA, torch.float32),
         (TINY, LoRAConfig(rank=8, dropout=0.1), torch.bfloat16),
         (TINY, LoRAConfig(rank=8, targets=("q_proj", "down_proj")), torch.bfloat16),
+        (TINY, LoRAConfig(rank=8, use_dora=True), torch.bfloat16),
+        (TINY, LoRAConfig(rank=8, use_dora=True, dropout=0.1), torch.bfloat16),
+        (TINY, LoRAConfig(rank=8, rank_pattern={"layers.[01].mlp.down_proj": 64}), torch.float32),
+        (TINY, LoRAConfig(rank=8, modules_to_save=EVERYTHING), torch.bfloat16),
+        (TINY, LoRAConfig(rank=8, modules_to_save=("lm_head",)), torch.float32),
+        (TINY_QK_NORM, LoRAConfig(rank=8, modules_to_save=EVERYTHING), torch.bfloat16),
         (TINY, FULL, torch.bfloat16),
         (TINY_QK_NORM, LORA, torch.bfloat16),
         (TINY_QK_NORM, FULL, torch.float32),
     ],
-    ids=["lora", "lora in fp32", "dropout", "two targets", "full", "norms of q and k", "full in fp32"],
-)
+    ids=["lora", "lora in fp32", "dropout", "two targets", "dora", "dora with dropout", "ranks", "ends and norms", "head in fp32",
+         "tied ends and norms", "full", "norms of q and k", "full in fp32"],
+)  # fmt: skip
 def test_kept_bytes_are_within_three_percent_and_the_peak_within_ten_of_what_is_counted(cfg, lora, dtype, recomputed):
     tokens = 512
     packed = pack([([1] * tokens, [False] + [True] * (tokens - 1))])
@@ -138,11 +146,20 @@ def test_weights_and_adapters_are_counted_to_the_last_one(cfg):
     with torch.device("meta"):
         model = CausalLM(cfg)
     assert memory.weight_count(cfg) == sum(parameter.numel() for parameter in model.parameters())
-    lora = LoRAConfig(rank=16, targets=("q_proj", "o_proj", "layers.1.mlp.up_proj"))
+    patterns = {"rank_pattern": {"layers.[02].self_attn.q_proj": 3}, "modules_to_save": EVERYTHING, "use_dora": True}
+    lora = LoRAConfig(rank=16, targets=("q_proj", "o_proj", "layers.1.mlp.up_proj"), **patterns)
     with FakeTensorMode():
         model = CausalLM(cfg)
         add_lora(model, lora, seed=0)
-    assert memory.adapter_count(cfg, lora) == sum(parameter.numel() for parameter in lora_parameters(model).values())
+    adapters = sum(parameter.numel() for parameter in lora_parameters(model).values())
+    assert memory.adapter_count(cfg, lora) == adapters
+    trained = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+    assert sum(memory.whole_counts(cfg, lora).values()) == trained - adapters
+    rows = memory.fixed_bytes(Setup(cfg, lora, 2))
+    frozen = sum(parameter.numel() for parameter in model.parameters()) - trained
+    assert rows == {
+        "weights": 2 * frozen, "adapters": 4 * adapters, "trained whole": 4 * (trained - adapters), "gradients": 4 * trained, "moments": 8 * trained,
+    }  # fmt: skip
 
 
 def test_fixed_bytes_of_7b_and_32b_are_those_of_the_byte_budget():
