@@ -168,10 +168,11 @@ def plan(setup: Setup, batch: MicroBatch, recomputed: int) -> Plan:
     checkpoints = recomputed * checkpoint_bytes(setup, batch)
     kept = sum(layer_bytes(setup, batch, index) for index in range(recomputed, layers))
     outside = outside_bytes(setup, batch)
-    in_layer = layer_backward_bytes(setup, batch)
+    waiting = waiting_bytes(setup)
+    in_layer = waiting + layer_backward_bytes(setup, batch)
     moments = {  # kept by the layers, and what comes and goes beside it
         "head": (kept, head_bytes(setup, batch)),
-        "backward of the last norm": (kept, norm_backward_bytes(setup, batch)),
+        "backward of the last norm": (kept, waiting + norm_backward_bytes(setup, batch)),
         "backward of a layer": (kept, in_layer),
     }
     if recomputed:
@@ -179,7 +180,7 @@ def plan(setup: Setup, batch: MicroBatch, recomputed: int) -> Plan:
         # the later layers are done with; the layer's input is a checkpoint already
         moments["layer run again, its backward"] = (0, again - checkpoint_bytes(setup, batch) + in_layer)
     if setup.trains(EMBEDDING):
-        moments["backward of the embedding"] = (0, embedding_backward_bytes(setup, batch))
+        moments["backward of the embedding"] = (0, 2 * waiting + embedding_backward_bytes(setup, batch))  # and their sum
     moment = max(moments, key=lambda name: sum(moments[name]))
     kept, beside = moments[moment]
     rows = {"inputs of recomputed layers": checkpoints, "kept by the other layers": kept, "kept beside the layers": outside}
@@ -269,6 +270,14 @@ def head_copy_bytes(setup: Setup) -> int:
     """What the head keeps of a weight that is trained in float32 beside adapters: itself in the precision of the matmuls."""
     is_copied = setup.lora is not None and setup.residual != FLOAT and setup.trains(HEAD)
     return setup.residual * setup.model.vocab_size * setup.model.hidden_size if is_copied else 0
+
+
+def waiting_bytes(setup: Setup) -> int:
+    """The gradient of a head that is also the embedding waits, from the head to the end of the backward pass, for the embedding's."""
+    m = setup.model
+    if not (m.tie_word_embeddings and setup.trains(HEAD)):
+        return 0
+    return (FLOAT if setup.lora else setup.residual) * m.vocab_size * m.hidden_size
 
 
 def embedding_backward_bytes(setup: Setup, batch: MicroBatch) -> int:

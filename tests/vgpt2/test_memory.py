@@ -2,6 +2,7 @@
 
 import contextlib
 import random
+from dataclasses import replace
 
 import pytest
 import torch
@@ -100,6 +101,19 @@ def test_peaks_stay_within_ten_percent_when_few_positions_are_scored():
     assert peak == pytest.approx(planned, rel=0.10)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("lora", [LoRAConfig(rank=8, modules_to_save=EVERYTHING), FULL], ids=["lora", "full"])
+def test_both_gradients_of_a_tied_embedding_and_their_sum_are_in_the_plan(lora, dtype):
+    """A table larger than all else: the head's gradient waits for the embedding's."""
+    cfg = replace(TINY, vocab_size=8192, tie_word_embeddings=True)
+    packed = pack([([1] * 128, [False] * 68 + [True] * 60)])
+    _, peak = counted_step(built(cfg, lora, dtype, 2), packed, dtype)
+    setup = Setup(cfg, lora, dtype.itemsize, on_cuda=False)
+    found = plan(setup, MicroBatch(128, 60, 128), 2)
+    assert found.moment == "backward of the embedding"
+    assert peak == pytest.approx(found.peak - sum(memory.fixed_bytes(setup).values()), rel=0.10)
+
+
 def flash(packed: Packed):
     """CUDA's way of attention, whose kept tensors fake tensors show on any machine."""
     keys = branched_keys(packed.cu_seqlens, packed.lengths, packed.shared or (0,) * len(packed.lengths))
@@ -158,8 +172,12 @@ def test_weights_and_adapters_are_counted_to_the_last_one(cfg):
     rows = memory.fixed_bytes(Setup(cfg, lora, 2))
     frozen = sum(parameter.numel() for parameter in model.parameters()) - trained
     assert rows == {
-        "weights": 2 * frozen, "adapters": 4 * adapters, "trained whole": 4 * (trained - adapters), "gradients": 4 * trained, "moments": 8 * trained,
-    }  # fmt: skip
+        "weights": 2 * frozen,
+        "adapters": 4 * adapters,
+        "trained whole": 4 * (trained - adapters),
+        "gradients": 4 * trained,
+        "moments": 8 * trained,
+    }
 
 
 def test_fixed_bytes_of_7b_and_32b_are_those_of_the_byte_budget():
@@ -172,6 +190,23 @@ def test_fixed_bytes_of_7b_and_32b_are_those_of_the_byte_budget():
     assert quantised["weights"] / GIB == pytest.approx(14.99 + 2.90 + 0.26, abs=0.02)
     full = memory.fixed_bytes(Setup(QWEN_7B, None, 2, eight_bit_moments=True, in_backward=True))
     assert full["moments"] / GIB == pytest.approx(14.41, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("lora", "message"),
+    [
+        ({"targets": ["qproj"]}, "no linear layer of the model is called 'qproj'"),
+        ({"rank_pattern": {"layers.99.*": 3}}, "'layers.99.*' fits no adapted layer"),
+        ({"modules_to_save": ["wte"]}, "no embedding, head or norm is called 'wte'"),
+        ({"modules_to_save": ["lm_head"]}, "lm_head and embed_tokens are one tensor"),
+    ],
+    ids=str,
+)
+def test_names_that_the_model_has_not_are_refused_before_a_weight_is_read(lora, message):
+    cfg = TrainConfig.model_validate({"model": {"path": "m"}, "lora": lora})
+    with pytest.raises(ValueError) as refusal:
+        memory.setup_of(TINY_QK_NORM, cfg, compute=2)
+    assert message in str(refusal.value)
 
 
 def config(**model: object) -> TrainConfig:
