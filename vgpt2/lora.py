@@ -136,7 +136,8 @@ def add_lora(model: nn.Module, cfg: LoRAConfig, *, seed: int, starts: Mapping[st
     modules_to_save.train_whole(model, cfg)
     for name in names:
         generator = torch.Generator().manual_seed(random.Random(f"{seed}/lora/{name}").getrandbits(63))
-        model.set_submodule(name, LoRALinear(layers[name], cfg, generator, name=name, start=starts[name] if starts else None))
+        layer = LoRALinear(layers[name], cfg, generator, name=name, start=starts[name] if starts else None)
+        model.set_submodule(name, layer.train(layers[name].training))
 
 
 def linear_layers(model: nn.Module) -> dict[str, nn.Linear | NF4Linear]:

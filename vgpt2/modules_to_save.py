@@ -36,7 +36,7 @@ def train_whole(model: nn.Module, cfg: LoRAConfig) -> None:
         module = model.get_submodule(name)
         module.weight = copies[id(old)]
         if isinstance(module, nn.Embedding):
-            model.set_submodule(name, WideEmbedding(module.weight, old.dtype))
+            model.set_submodule(name, WideEmbedding(module.weight, old.dtype).train(module.training))
 
 
 @torch.no_grad()

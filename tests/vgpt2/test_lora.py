@@ -129,6 +129,15 @@ def test_a_fresh_adapter_leaves_the_logits_bit_identical_and_freezes_the_rest():
     assert all(parameter.dtype == torch.float32 for parameter in lora_parameters(model).values())
 
 
+def test_an_adapter_is_in_the_mode_of_the_layer_that_it_is_put_on():
+    """A model in evaluation has no dropout, however late its adapters come."""
+    model = llama()
+    add_lora(model, LoRAConfig(rank=4, dropout=0.5), seed=0)
+    for layer in adapters(model).values():
+        nn.init.ones_(layer.lora_B)
+    assert torch.equal(logits(model), logits(model))
+
+
 def test_every_adapter_gets_a_gradient_through_the_model():
     """INVARIANT 25."""
     model = adapted()
