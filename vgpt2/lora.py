@@ -38,9 +38,8 @@ class LoRALinear(nn.Module):
         self.base = base
         self.cfg = cfg
         self.scale = scale_of(name, cfg)
-        self.start = (start or self._principal(rank_of(name, cfg), name)) if cfg.init == "pissa" else None
+        self.start = self._taken_out(start, rank_of(name, cfg), name) if cfg.init == "pissa" else None
         if self.start:
-            pissa.take_out(base.weight, self.start, self.scale)
             lora_A, lora_B = self.start.lora_A.clone(), self.start.lora_B.clone()
         else:
             dtype = torch.promote_types(torch.float32, self._base_dtype)
@@ -102,12 +101,16 @@ class LoRALinear(nn.Module):
     def _weight(self, dtype: torch.dtype) -> Tensor:
         return self.base.dequantised(dtype) if isinstance(self.base, NF4Linear) else self.base.weight.to(dtype)
 
-    def _principal(self, rank: int, name: str) -> pissa.Start:
+    def _taken_out(self, start: pissa.Start | None, rank: int, name: str) -> pissa.Start:
+        """PiSSA's start, which the base has lost."""
         if isinstance(self.base, NF4Linear):
             raise ValueError(f"{name}: is in nf4, and lora.init pissa takes the adapter out of the weight; set lora.init=kaiming")
-        if rank > min(self.base.weight.shape):
-            raise ValueError(f"{name}: has {min(self.base.weight.shape)} singular values; set a lora.rank of {rank} down to that for pissa")
-        return pissa.principal(self.base.weight, rank, self.scale)
+        weight = self.base.weight
+        if rank > min(weight.shape):
+            raise ValueError(f"{name}: has {min(weight.shape)} singular values; set a lora.rank of {rank} down to that for pissa")
+        start = start or pissa.principal(weight, rank, self.scale)
+        pissa.take_out(weight, start, self.scale)
+        return start
 
     @property
     def _base_dtype(self) -> torch.dtype:
@@ -165,8 +168,10 @@ def merge_lora(model: nn.Module) -> None:
     if not layers:
         raise ValueError("lora: the model has no adapters to merge")
     for name, layer in layers.items():
-        if isinstance(layer.base, NF4Linear):
+        base = layer.base
+        if isinstance(base, NF4Linear):
             raise ValueError(f"{name}: is in nf4, which merging would round anew; merge into the 16-bit folder: python -m vgpt2.export")
-        layer.base.weight.copy_(layer.merged())
-        model.set_submodule(name, layer.base)
-    modules_to_save.fold(model, layer.cfg, layer.base.weight.dtype)
+        base.weight.copy_(layer.merged())
+        model.set_submodule(name, base)
+        dtype = base.weight.dtype
+    modules_to_save.fold(model, layer.cfg, dtype)

@@ -216,16 +216,17 @@ def layer_bytes(setup: Setup, batch: MicroBatch, index: int) -> int:
     if setup.lora is None:
         return batch.tokens * token + batch.keys * keys
     ranks = {name: (rank_of(name, setup.lora), *shape) for name, shape in linear_shapes(m, index) if is_adapted(name, setup.lora)}
-    if setup.lora.use_dora:
-        token += a * sum(out for _, _, out in ranks.values())  # before the lengths of the rows came to it
+    outputs = sum(out for _, _, out in ranks.values()) if setup.lora.use_dora else 0
+    token += a * outputs  # DoRA's, before the scale of the rows comes to them
+    rows = 2 * FLOAT * outputs  # that scale, and the norms in it
     if setup.lora.dropout:
         # each adapted layer keeps its own dropped-out input with the mask, x A^T, and A and B in the matmuls' precision
         mask = 1 if setup.on_cuda else a
         token += sum((a + mask) * width + a * rank for rank, width, _ in ranks.values())
         casts = a * sum(rank * (width + out) for rank, width, out in ranks.values()) if a != FLOAT else 0
-        return batch.tokens * token + batch.keys * keys + casts
+        return batch.tokens * token + batch.keys * keys + rows + casts
     alone = sum(rank for name, (rank, _, _) in ranks.items() if name.endswith((".o_proj", ".down_proj")))
-    return batch.tokens * (token + a * alone) + batch.keys * keys
+    return batch.tokens * (token + a * alone) + batch.keys * keys + rows
 
 
 def checkpoint_bytes(setup: Setup, batch: MicroBatch) -> int:

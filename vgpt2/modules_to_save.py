@@ -47,7 +47,7 @@ def fold(model: nn.Module, cfg: LoRAConfig, dtype: torch.dtype) -> None:
         folded.setdefault(id(old), nn.Parameter(old.detach().to(dtype), requires_grad=False))
         module = model.get_submodule(name)
         if isinstance(module, WideEmbedding):
-            module = nn.Embedding.from_pretrained(folded[id(old)])
+            module = nn.Embedding(old.shape[0], old.shape[1], _weight=folded[id(old)])
             model.set_submodule(name, module)
         module.weight = folded[id(old)]
 
