@@ -1,6 +1,7 @@
 """DoRA: a weight's rows keep a trained length m while LoRA turns their direction, y = c (W x + s B A x) + b with c = m / ||W + s B A||.
 
-The norm of each row is a constant to the gradient. Liu et al. 2024, arXiv:2402.09353, Eq. 5 and section 4.3.
+The norm of each row is a constant to the gradient. With dropout W x is of the whole input; PEFT takes (c - 1) W x of the
+dropped one, in the mean the same. Liu et al. 2024, arXiv:2402.09353, Eq. 5 and section 4.3.
 """
 
 import torch
