@@ -21,7 +21,7 @@ FILES = {
 GETATTR_OF_OUR_NAMES = {
     "vgpt2/interrupts.py",  # names of signals and of the two output streams
     "vgpt2/stages/kto.py",  # the tensors of a batch
-    "vgpt2/lora.py",  # the fields of LoRAConfig that must agree
+    "vgpt2/adapter_files.py",  # the fields of LoRAConfig that must agree
     "vgpt2/sql/parser/nodes.py",  # the fields of a node
 }
 NETWORK = {"vgpt2/embedded.py"}

@@ -5,9 +5,10 @@ Nothing heavy is imported, so that a wrong key is answered before torch is loade
 its user alone: `add_lora(model, cfg.lora, ...)`.
 """
 
+import re
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 Count = Annotated[int, Field(gt=0, strict=True)]
 Natural = Annotated[int, Field(ge=0, strict=True)]
@@ -75,8 +76,28 @@ class LoRAConfig(Part):
     """scale by alpha / sqrt(rank) instead (Kalajdzievski 2023)"""
     targets: tuple[str, ...] = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
     """names of the linear layers that get an adapter"""
+    rank_pattern: dict[str, Count] = {}
+    """other ranks, by the end of a layer's name, a regular expression, the first that fits: {down_proj: 64, 'layers.[0-3].*': 8}"""
+    alpha_pattern: dict[str, Positive] = {}
+    """other alphas, as above"""
+    modules_to_save: tuple[str, ...] = ()
+    """embedding, head and norms to train whole in fp32 at the same lr, by the end of their names: [embed_tokens, lm_head, norm]"""
+    init: Literal["kaiming", "pissa"] = "kaiming"
+    """pissa: A and B begin as the weight's largest singular directions (Meng et al. 2024); kaiming: B at 0"""
+    use_dora: bool = False
+    """train the length of each weight's rows apart from their direction (DoRA); slower, keeps each adapted layer's output once more"""
     loraplus_ratio: Positive = 1.0
     """learning rate of B over that of A (LoRA+), 16 in the paper; 1: the same"""
+
+    @field_validator("rank_pattern", "alpha_pattern")
+    @classmethod
+    def _are_expressions(cls, patterns: dict[str, float]) -> dict[str, float]:
+        for pattern in patterns:
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                raise ValueError(f"'{pattern}' is no regular expression ({error}); give the end of a layer's name: down_proj") from None
+        return patterns
 
 
 class BatchConfig(Part):
@@ -217,6 +238,8 @@ class TrainConfig(Part):
             raise ValueError(f"lora.dropout is {self.lora.dropout}; stage {self.stage} compares two log-probabilities and needs 0")
         if self.model.quantization and not self.lora:
             raise ValueError(f"model.quantization is {self.model.quantization}; such weights are frozen, so give lora or quantization null")
+        if self.model.quantization and self.lora and self.lora.init == "pissa":
+            raise ValueError("lora.init is pissa; nf4 would round what it leaves of a weight, so set kaiming, or model.quantization null")
         if self.optim.in_backward and self.lora:
             raise ValueError("optim.in_backward is true; adapters' gradients are small, so set it false, or lora null for a full fine-tune")
         if self.optim.in_backward and self.optim.clip == "global" and self.optim.max_grad_norm is not None:

@@ -196,6 +196,8 @@ def _type_name(annotation: Any) -> str:
         return " | ".join(options)
     if typing.get_origin(annotation) is tuple:
         return f"list of {_type_name(options[0])}"
+    if typing.get_origin(annotation) is dict:
+        return f"mapping of {_type_name(options[0])} to {_type_name(options[1])}"
     return " or ".join(_type_name(option) for option in options) if options else annotation.__name__
 
 

@@ -78,7 +78,7 @@ def export(source: Path, out: Path, *, base: Path | None, dtype: str | None) -> 
     import torch  # seconds of imports: --help and mistakes on the command line are answered before
     from safetensors import SafetensorError
 
-    from vgpt2 import checkpoint, loading, lora, weights
+    from vgpt2 import adapter_files, checkpoint, loading, lora, weights
     from vgpt2.tokenizer import ChatTokenizer
 
     folder = checkpoint.resolve(source)
@@ -91,13 +91,13 @@ def export(source: Path, out: Path, *, base: Path | None, dtype: str | None) -> 
         print(f"merging {folder} into {base} in {name}", flush=True)
         model = weights.load_model(base, dtype=torch_dtype, device="cpu", quantization=quantization).eval()
         bare = probe(model, ids)
-        lora.load_adapter(model, folder)
+        adapter_files.load_adapter(model, folder)
         adapted = probe(model, ids)
         if quantization:
             print(f"trained on {quantization}; merging into the original weights in {name}, not into dequantised ones", flush=True)
             del model  # never two at once
             model = weights.load_model(base, dtype=torch_dtype, device="cpu").eval()
-            lora.load_adapter(model, folder)
+            adapter_files.load_adapter(model, folder)
         lora.merge_lora(model)
         weights.check_finite(model)
         merged = probe(model, ids)
@@ -135,7 +135,7 @@ def probe(model: "CausalLM", ids: list[int]) -> "Tensor":
 
 def base_of(folder: Path) -> Path:
     """The base model that the adapter in `folder` names, if it is here."""
-    from vgpt2.lora import CONFIG_FILE, read_adapter_config
+    from vgpt2.adapter_files import CONFIG_FILE, read_adapter_config
 
     if not (folder / CONFIG_FILE).is_file() and (folder / "config.json").is_file():
         raise ValueError(f"{folder}: holds a whole model and no adapter; there is nothing to merge, load it as it is")

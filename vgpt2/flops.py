@@ -5,20 +5,23 @@ from collections.abc import Sequence
 from vgpt2.model_config import ModelConfig
 
 
-def useful_flops(cfg: ModelConfig, *, lengths: Sequence[int], shared: Sequence[int], scored: int, trained: int | None) -> float:
+def useful_flops(
+    cfg: ModelConfig, *, lengths: Sequence[int], shared: Sequence[int], scored: int, trained: int | None, trains_head: bool = False
+) -> float:
     """Operations of one forward and backward over sequences of `lengths` tokens, `scored` of which have a label.
 
     shared: of each sequence's tokens those that another one has already computed, as `packing.Packed` has them.
     trained: adapter parameters, the base being frozen; None: every weight is trained. A product of (m, k) and (k, n) counts 2mkn. Forward
     2N + 2P a token, N the layers' matrices and P the adapters'; backward 2N for the activations, 4P, and 2N more when the weights are
-    trained; causal attention 2 L H Dh l^2 a sequence forward and twice that backward; the head 2VD a scored position, each way.
+    trained; causal attention 2 L H Dh l^2 a sequence forward and twice that backward; the head 2VD a scored position, each way, and 2VD
+    more where it is trained.
     """
     tokens = sum(lengths) - sum(shared)
     head = cfg.vocab_size * cfg.hidden_size
     attention = 3 * _attention(cfg, lengths, shared)
     if trained is None:
         return 6 * _matrices(cfg) * tokens + 6 * head * scored + attention
-    return (4 * _matrices(cfg) + 6 * trained) * tokens + 4 * head * scored + attention
+    return (4 * _matrices(cfg) + 6 * trained) * tokens + (6 if trains_head else 4) * head * scored + attention
 
 
 def recomputed_flops(cfg: ModelConfig, *, lengths: Sequence[int], shared: Sequence[int], trained: int | None, layers: int) -> float:

@@ -124,13 +124,14 @@ def stream(
     waiting = deque(serving_order([request.prompt for request in requests], [request.width for request in requests]))
     if not waiting:
         return
-    weight = model.lm_head.weight
-    head = weight if weight.is_cuda else _head_of_few_rows(weight)
-    width = max(request.width for request in requests)
-    cache = KVCache(model.cfg, rows=min(token_budget // width, len(requests)), width=width, like=model.model.embed_tokens.weight)
-    answers = None if weight.is_cuda else Continuations()  # a recorded step has room for one token a row
     live: list[_Row] = []  # in the order of the cache's rows
     with evaluating(model):
+        nothing = model.model.embed_tokens(model.lm_head.weight.new_empty(0, dtype=torch.int64))  # (0, D) of the residual stream
+        weight = model.head_weight(nothing)
+        head = weight if weight.is_cuda else _head_of_few_rows(weight)
+        width = max(request.width for request in requests)
+        cache = KVCache(model.cfg, rows=min(token_budget // width, len(requests)), width=width, like=nothing)
+        answers = None if weight.is_cuda else Continuations()  # a recorded step has room for one token a row
         step = GraphedStep(model, cache) if weight.is_cuda else partial(cache.step, model)  # of live rows alone
         while waiting or live:
             runs = [row.run(STEP_TOKENS // len(live)) for row in live]

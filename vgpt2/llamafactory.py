@@ -104,11 +104,10 @@ UNNEEDED = {
     "cache_dir": "nothing is fetched",
     "save_only_model": "moments are saved, so that every step can be resumed",
     "logging_dir": "logs lie in the run folder",
+    "pissa_iter": "singular values are exact",
+    "pissa_convert": "a saved adapter always fits the original base",
 }
 UNBUILT = {
-    "use_dora": "DoRA is not built",
-    "pissa_init": "A starts random and B at 0",
-    "additional_target": "embeddings and norms stay frozen beside adapters",
     "mask_history": "every answer of a conversation is trained",
     "train_on_prompt": "answers alone are trained",
     "use_galore": "not built",
@@ -226,9 +225,18 @@ def _of_stage(*stages: str, ours: Callable[[Any, str], Taken]) -> Rule:
     return lambda value, s: ours(value, s["stage"]) if s["stage"] in stages else f"stage {s['stage']} has none; only {', '.join(stages)}"
 
 
+def _names(value: Any) -> list[str]:
+    return value if isinstance(value, list) else [name.strip() for name in str(value).split(",")]
+
+
 def _targets(value: Any) -> Taken:
-    names = value if isinstance(value, list) else [name.strip() for name in str(value).split(",")]
-    return {} if names == ["all"] else {"lora.targets": names}
+    return {} if _names(value) == ["all"] else {"lora.targets": _names(value)}
+
+
+def _pissa(value: Any, s: Settings) -> Taken | str:
+    if value and s.get("quantization_bit"):
+        return "what it leaves of a weight would be rounded by the quantisation"
+    return _of_lora(lambda value: {"lora.init": "pissa"} if value else {})(value, s)
 
 
 def _rank(value: Any, s: Settings) -> Taken | str:
@@ -313,9 +321,8 @@ def _validation(value: Any, s: Settings) -> Taken | str:
 
 def _dataset(value: Any, s: Settings) -> Taken:
     """Our registry has the shape of their dataset_info.json, so that it may be one."""
-    names = value if isinstance(value, list) else [name.strip() for name in str(value).split(",")]
     info = Path(s["dataset_dir"]) / "dataset_info.json"
-    return {"data.train": names} | ({"data.registry": info.as_posix()} if info.is_file() else {})
+    return {"data.train": _names(value)} | ({"data.registry": info.as_posix()} if info.is_file() else {})
 
 
 def _dataset_dir(value: Any, _: Settings) -> Taken | str:
@@ -338,6 +345,9 @@ RULES: dict[str, Rule] = {
     "lora_dropout": _of_lora(lambda value: {"lora.dropout": value}),
     "lora_target": _of_lora(_targets),
     "use_rslora": _of_lora(lambda value: {"lora.use_rslora": value}),
+    "use_dora": _of_lora(lambda value: {"lora.use_dora": True} if value else {}),
+    "pissa_init": _pissa,
+    "additional_target": _of_lora(lambda value: {"lora.modules_to_save": _names(value)} if value else {}),
     "loraplus_lr_ratio": _of_lora(lambda value: {"lora.loraplus_ratio": value} if value else {}),
     "cutoff_len": _cutoff,
     "packing": _packing,

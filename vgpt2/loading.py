@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import torch
 
-from vgpt2 import atomic, checkpoint, lora, weights
+from vgpt2 import adapter_files, atomic, checkpoint, lora, weights
 from vgpt2.config import DEFAULT_SYSTEM
 from vgpt2.hub import folder_of
 from vgpt2.model import CausalLM
@@ -60,28 +60,29 @@ def load(
     model = weights.load_model(folder, dtype=number_type, device=where, quantization=quantization)
     prints = {"model": sha256_of([folder / "config.json", *folder.glob("model*.safetensors")]), "template": tokenizer.fingerprint}
     if adapter is not None:
-        lora.load_adapter(model, adapter)
+        adapter_files.load_adapter(model, adapter)
         if quantization is None:
             lora.merge_lora(model)
-        prints["adapter"] = sha256_of([adapter / lora.WEIGHTS_FILE])
+        prints["adapter"] = sha256_of([adapter / adapter_files.WEIGHTS_FILE])
     name = str(number_type).removeprefix("torch.")
     return Loaded(model.requires_grad_(False).eval(), tokenizer, prints, f"{quantization} in {name}" if quantization else name)
 
 
 def is_adapter(folder: Path) -> bool:
-    return (folder / lora.CONFIG_FILE).is_file()
+    return (folder / adapter_files.CONFIG_FILE).is_file()
 
 
 def base_of(adapter: Path) -> Path:
     """The base model that an adapter folder names, if it is here."""
-    lora.read_adapter_config(adapter)
-    name = atomic.read_json_object(adapter / lora.CONFIG_FILE, CONFIG_LIMIT_BYTES).get("base_model_name_or_path")
+    adapter_files.read_adapter_config(adapter)
+    name = atomic.read_json_object(adapter / adapter_files.CONFIG_FILE, CONFIG_LIMIT_BYTES).get("base_model_name_or_path")
     try:
         found = folder_of(name) if isinstance(name, str) else None
     except ValueError:
         found = None
     if found is None or not found.is_dir():
-        raise ValueError(f"{adapter / lora.CONFIG_FILE}: its base model '{str(name)[:80]}' is no folder here; give it with --base DIR")
+        place = adapter / adapter_files.CONFIG_FILE
+        raise ValueError(f"{place}: its base model '{str(name)[:80]}' is no folder here; give it with --base DIR")
     return found
 
 

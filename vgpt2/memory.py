@@ -22,6 +22,7 @@ from kernels.linear_logps import CHUNK, TILE_CPU, TILE_CUDA
 from vgpt2.config import LoRAConfig, TrainConfig
 from vgpt2.model_config import ModelConfig
 from vgpt2.packing import label_count, stored_tokens
+from vgpt2.targets import EMBEDDING, HEAD, adapted, is_adapted, rank_of, trained_whole
 
 GIB = 2**30
 FLOAT = 4  # bytes of a float32
@@ -49,6 +50,10 @@ class Setup:
         """Bytes of a weight that is not quantised, and so of a number of the residual stream, which the embedding begins."""
         return self.compute if self.lora or self.in_backward else FLOAT
 
+    def trains(self, end: str) -> bool:
+        """Whether the embedding or the head is trained."""
+        return self.lora is None or any(name.endswith(end) for name in whole_counts(self.model, self.lora))
+
 
 @dataclass(frozen=True)
 class MicroBatch:
@@ -74,7 +79,10 @@ class Plan:
 
 
 def setup_of(model: ModelConfig, cfg: TrainConfig, *, compute: int, on_cuda: bool = True) -> Setup:
-    """compute: bytes of a number in the matmuls."""
+    """compute: bytes of a number in the matmuls. Raises ValueError for names in cfg.lora that the model has not."""
+    if cfg.lora:
+        adapted([name for index in range(model.num_hidden_layers) for name, _ in linear_shapes(model, index)], cfg.lora)
+        whole_counts(model, cfg.lora)
     return Setup(
         model,
         cfg.lora,
@@ -195,16 +203,19 @@ def plan(setup: Setup, batch: MicroBatch, recomputed: int) -> Plan:
     checkpoints = (recomputed - away) * one
     kept = sum(layer_bytes(setup, batch, index) for index in range(recomputed, layers))
     outside = outside_bytes(setup, batch)
-    in_layer = layer_backward_bytes(setup, batch)
+    waiting = waiting_bytes(setup)
+    in_layer = waiting + layer_backward_bytes(setup, batch)
     moments = {  # kept by the layers, and what comes and goes beside it
         "head": (kept, head_bytes(setup, batch)),
-        "backward of the last norm": (kept, norm_backward_bytes(setup, batch)),
+        "backward of the last norm": (kept, waiting + norm_backward_bytes(setup, batch)),
         "backward of a layer": (kept, in_layer),
     }
     if recomputed:
         again = max(layer_bytes(setup, batch, index) for index in range(recomputed))
         # the later layers are done with; the layer's input is a checkpoint already
         moments["layer run again, its backward"] = (0, again - one + in_layer + (one if away else 0))
+    if setup.trains(EMBEDDING):
+        moments["backward of the embedding"] = (0, 2 * waiting + embedding_backward_bytes(setup, batch))  # and their sum
     moment = max(moments, key=lambda name: sum(moments[name]))
     kept, beside = moments[moment]
     rows = {"inputs of recomputed layers": checkpoints, "kept by the other layers": kept, "kept beside the layers": outside}
@@ -219,12 +230,14 @@ def fixed_bytes(setup: Setup) -> dict[str, int]:
     if setup.lora is None:
         gradients = {} if setup.in_backward else {"gradients": FLOAT * weights}
         return {"weights": setup.residual * weights} | gradients | {"moments": int(2 * moment * weights)}
-    trained = adapter_count(setup.model, setup.lora)
-    frozen = setup.compute * weights
+    adapters, whole = adapter_count(setup.model, setup.lora), sum(whole_counts(setup.model, setup.lora).values())
+    trained = adapters + whole
+    frozen = setup.compute * (weights - whole)
     if setup.nf4:
         buffer = setup.compute * setup.model.hidden_size * setup.model.intermediate_size  # one matrix at a time, dequantised
-        frozen = setup.compute * (weights - matrices) + int(matrices * NF4_BITS / 8) + buffer
-    return {"weights": frozen, "adapters": FLOAT * trained, "gradients": FLOAT * trained, "moments": int(2 * moment * trained)}
+        frozen = setup.compute * (weights - whole - matrices) + int(matrices * NF4_BITS / 8) + buffer
+    rows = {"weights": frozen, "adapters": FLOAT * adapters} | ({"trained whole": FLOAT * whole} if whole else {})
+    return rows | {"gradients": FLOAT * trained, "moments": int(2 * moment * trained)}
 
 
 def layer_bytes(setup: Setup, batch: MicroBatch, index: int) -> int:
@@ -237,15 +250,18 @@ def layer_bytes(setup: Setup, batch: MicroBatch, index: int) -> int:
     keys = 2 * a * kv
     if setup.lora is None:
         return batch.tokens * token + batch.keys * keys
-    adapted = [shape for name, shape in linear_shapes(m, index) if is_adapted(name, setup.lora)]
+    ranks = {name: (rank_of(name, setup.lora), *shape) for name, shape in linear_shapes(m, index) if is_adapted(name, setup.lora)}
+    outputs = sum(out for _, _, out in ranks.values()) if setup.lora.use_dora else 0
+    token += a * outputs  # DoRA's, before the scale of the rows comes to them
+    rows = 2 * FLOAT * outputs  # that scale, and the norms in it
     if setup.lora.dropout:
         # each adapted layer keeps its own dropped-out input with the mask, x A^T, and A and B in the matmuls' precision
         mask = 1 if setup.on_cuda else a
-        token += sum((a + mask) * width + a * setup.lora.rank for width, _ in adapted)
-        casts = a * setup.lora.rank * sum(width + out for width, out in adapted) if a != FLOAT else 0
-        return batch.tokens * token + batch.keys * keys + casts
-    alone = [name for name, _ in linear_shapes(m, index) if is_adapted(name, setup.lora) and name.endswith((".o_proj", ".down_proj"))]
-    return batch.tokens * (token + len(alone) * a * setup.lora.rank) + batch.keys * keys
+        token += sum((a + mask) * width + a * rank for rank, width, _ in ranks.values())
+        casts = a * sum(rank * (width + out) for rank, width, out in ranks.values()) if a != FLOAT else 0
+        return batch.tokens * token + batch.keys * keys + rows + casts
+    alone = sum(rank for name, (rank, _, _) in ranks.items() if name.endswith((".o_proj", ".down_proj")))
+    return batch.tokens * (token + a * alone) + batch.keys * keys + rows
 
 
 def checkpoint_bytes(setup: Setup, batch: MicroBatch) -> int:
@@ -280,9 +296,36 @@ def head_bytes(setup: Setup, batch: MicroBatch, *, wants_grad: bool = True) -> i
     forward = hidden + batch.scored * wide + max(walk + (batch.scored * wide if copies else 0), batch.scored * (wide + row))
     jacobian = batch.scored * wide
     backward = jacobian + batch.scored * row + max(batch.scored * wide, batch.tokens * row)
-    if setup.lora is None:  # the gradient of the head's weight, beside the one that it is added to
-        backward += setup.residual * m.vocab_size * width + tile * wide + chunk * tile * FLOAT + batch.scored * row
-    return max(forward, backward)
+    if not setup.trains(HEAD):
+        return max(forward, backward)
+    # the gradient of the head's weight, beside the one that it is added to
+    weight = m.vocab_size * width
+    backward += setup.residual * weight + tile * wide + chunk * tile * FLOAT + batch.scored * row
+    if setup.residual == FLOAT or setup.lora is None:
+        return max(forward, backward)
+    # the matmuls take a copy in their own precision, whose gradient goes to float32 in the end
+    return max(head_copy_bytes(setup) + max(forward, backward), batch.tokens * row + (setup.residual + FLOAT) * weight)
+
+
+def head_copy_bytes(setup: Setup) -> int:
+    """What the head keeps of a weight that is trained in float32 beside adapters: itself in the precision of the matmuls."""
+    is_copied = setup.lora is not None and setup.residual != FLOAT and setup.trains(HEAD)
+    return setup.residual * setup.model.vocab_size * setup.model.hidden_size if is_copied else 0
+
+
+def waiting_bytes(setup: Setup) -> int:
+    """The gradient of a head that is also the embedding waits, from the head to the end of the backward pass, for the embedding's."""
+    m = setup.model
+    if not (m.tie_word_embeddings and setup.trains(HEAD)):
+        return 0
+    return (FLOAT if setup.lora else setup.residual) * m.vocab_size * m.hidden_size
+
+
+def embedding_backward_bytes(setup: Setup, batch: MicroBatch) -> int:
+    """The gradient of the whole table, from that of the stream, which goes to float32 where the table is."""
+    r, m = setup.residual, setup.model
+    wide = FLOAT if setup.lora else r
+    return m.hidden_size * (batch.tokens * (r + (wide if wide != r else 0)) + wide * m.vocab_size)
 
 
 def layer_backward_bytes(setup: Setup, batch: MicroBatch) -> int:
@@ -313,8 +356,9 @@ def reference_bytes(setup: Setup, batch: MicroBatch) -> int:
     """
     m = setup.model
     streams = (3 * setup.residual + setup.compute) * m.hidden_size
-    layer = batch.tokens * (streams + 3 * setup.compute * m.intermediate_size + 2 * FLOAT * (m.head_dim // 2))
-    return max(layer, head_bytes(setup, batch, wants_grad=False))
+    wide = 4 if setup.lora and setup.lora.use_dora else 3
+    layer = batch.tokens * (streams + wide * setup.compute * m.intermediate_size + 2 * FLOAT * (m.head_dim // 2))
+    return max(layer, head_copy_bytes(setup) + head_bytes(setup, batch, wants_grad=False))
 
 
 def weight_count(m: ModelConfig) -> int:
@@ -335,8 +379,21 @@ def matrix_count(m: ModelConfig) -> int:
 def adapter_count(m: ModelConfig, lora: LoRAConfig) -> int:
     """Numbers of the adapters."""
     layers = range(m.num_hidden_layers)
-    adapted = (shape for index in layers for name, shape in linear_shapes(m, index) if is_adapted(name, lora))
-    return lora.rank * sum(width + out for width, out in adapted)
+    shapes = (named for index in layers for named in linear_shapes(m, index) if is_adapted(named[0], lora))
+    return sum(rank_of(name, lora) * (width + out) + (out if lora.use_dora else 0) for name, (width, out) in shapes)
+
+
+def whole_counts(m: ModelConfig, lora: LoRAConfig) -> dict[str, int]:
+    """Numbers of each embedding, head and norm that is trained beside the adapters, by module; nothing for a head that is the embedding."""
+    counts = {f"model.{EMBEDDING}": m.vocab_size * m.hidden_size}
+    for index in range(m.num_hidden_layers):
+        layer = f"model.layers.{index}"
+        counts |= {f"{layer}.{name}": m.hidden_size for name in ("input_layernorm", "post_attention_layernorm")}
+        counts |= {f"{layer}.self_attn.{name}": m.head_dim for name in ("q_norm", "k_norm") if m.qk_norm}
+    tied = m.tie_word_embeddings
+    counts |= {"model.norm": m.hidden_size, HEAD: 0 if tied else m.vocab_size * m.hidden_size}
+    others = [name for index in range(m.num_hidden_layers) for name, _ in linear_shapes(m, index)]
+    return {name: counts[name] for name in trained_whole([*counts, *others], lora, is_tied=tied)} if lora.modules_to_save else {}
 
 
 def linear_shapes(m: ModelConfig, index: int) -> Iterator[tuple[str, tuple[int, int]]]:
@@ -348,7 +405,3 @@ def linear_shapes(m: ModelConfig, index: int) -> Iterator[tuple[str, tuple[int, 
     for group, shapes in (("self_attn", attention), ("mlp", mlp)):
         for name, shape in shapes.items():
             yield f"model.layers.{index}.{group}.{name}", shape
-
-
-def is_adapted(name: str, lora: LoRAConfig) -> bool:
-    return any(f".{name}".endswith(f".{target}") for target in lora.targets)

@@ -65,11 +65,16 @@ class CausalLM(nn.Module):
     def forward(self, packed: Packed) -> Tensor:
         """token_logps (T,) fp32: log p(labels[t] | tokens up to t), 0 where the label is ignored."""
         hidden = self.hidden(packed.input_ids, packed.position_ids, packed_attention(packed))
-        return linear_logps(hidden, self.lm_head.weight, packed.labels, scored=packed.scored)
+        return linear_logps(hidden, self.head_weight(hidden), packed.labels, scored=packed.scored)
 
     def logits(self, packed: Packed) -> Tensor:
         """All logits (T, V) in fp32 (fp64 of an fp64 model): for oracles and generation, never for training."""
-        return linear_logits(self.hidden(packed.input_ids, packed.position_ids, packed_attention(packed)), self.lm_head.weight)
+        hidden = self.hidden(packed.input_ids, packed.position_ids, packed_attention(packed))
+        return linear_logits(hidden, self.head_weight(hidden))
+
+    def head_weight(self, hidden: Tensor) -> Tensor:
+        """(V, D), in the dtype of the hidden states: another one only where the head alone is trained in fp32."""
+        return self.lm_head.weight.to(hidden.dtype)
 
 
 class Decoder(nn.Module):

@@ -1,7 +1,7 @@
 """Linear layers that share an input, as one operation: the input is kept once, or made again from what is kept anyway.
 
 A norm's output and SwiGLU's product cost an elementwise pass, not a matmul, so the backward pass makes them again from the residual
-stream and from gate and up. Knows a low-rank update (LoRA) as four factors of arithmetic, not as a module.
+stream and from gate and up. Knows a low-rank update (LoRA) as four factors of arithmetic, not as a module, and DoRA as a fifth.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Factors:
     """y = x W^T + b + s (x A^T) B^T, computed in `dtype`; W (out, in), A (R, in), B (out, R).
 
     The factors stay in their own dtype: what is cast is cast again in the backward pass, so no copy outlives the matmul. weight may be
-    a function that makes a frozen one in `dtype` when it is wanted (dequantises it).
+    a function that makes a frozen one in `dtype` when it is wanted (dequantises it). row_scale c (out,) is DoRA's: y = c (y - b) + b.
     """
 
     weight: Tensor | Callable[[], Tensor]
@@ -49,6 +49,7 @@ class Factors:
     lora_A: Tensor | None = None
     lora_B: Tensor | None = None
     scale: float = 1.0
+    row_scale: Tensor | None = None
 
 
 @runtime_checkable
@@ -70,12 +71,24 @@ def project(x: Derived, *layers: nn.Module) -> tuple[Tensor, ...]:
 
 
 def multiply(x: Derived, layers: Sequence[Factors]) -> tuple[Tensor, ...]:
-    """y of each layer for the input they share. Kept for the backward pass: x's sources, a single layer's x A^T, the factors."""
+    """y of each layer for the input they share. Kept for the backward pass: x's sources, a single layer's x A^T, the factors.
+
+    A layer with a row_scale also keeps its output before that and the bias come to it.
+    """
     dtype = layers[0].dtype
     makers = [None if isinstance(f.weight, Tensor) else f.weight for f in layers]
-    factors = [t for f in layers for t in (f.weight if isinstance(f.weight, Tensor) else None, f.bias, f.lora_A, f.lora_B)]
+    biases = [f.bias if f.row_scale is None else None for f in layers]
+    factors = [
+        t for f, bias in zip(layers, biases) for t in (f.weight if isinstance(f.weight, Tensor) else None, bias, f.lora_A, f.lora_B)
+    ]
     outputs: tuple[Tensor, ...] = GroupedLinear.apply(x.value.to(dtype), x, makers, [f.scale for f in layers], *factors)
-    return outputs
+    return tuple(y if f.row_scale is None else rescaled(y, f.row_scale, f.bias) for f, y in zip(layers, outputs))
+
+
+def rescaled(y: Tensor, row_scale: Tensor, bias: Tensor | None) -> Tensor:
+    """c y + b in the dtype of y (..., out). c (out,) stays in fp32: bf16 holds it to 0.4 % only."""
+    scaled: Tensor = Rescaled.apply(y, row_scale)
+    return scaled if bias is None else scaled + bias.to(y.dtype)
 
 
 class GroupedLinear(torch.autograd.Function):
@@ -132,6 +145,25 @@ class GroupedLinear(torch.autograd.Function):
                 dx.addmm_(dxA, stacked_A)
         by_layer = (grad for layer in zip(dW, db, dA, dB) for grad in layer)
         return None if dx is None else dx.view(ctx.shape), None, None, None, *by_layer
+
+
+class Rescaled(torch.autograd.Function):
+    """z = c y,   dy = c dz,   dc = sum of dz y over the tokens. No tensor of y's size is ever in fp32.
+
+    y is kept, not z: whoever takes z may write over it (kernels/rope.py).
+    """
+
+    @staticmethod
+    def forward(ctx: Any, y: Tensor, row_scale: Tensor) -> Tensor:
+        ctx.save_for_backward(y, row_scale)
+        return torch.mul(y, row_scale, out=torch.empty_like(y))
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor | None]:
+        y, row_scale = ctx.saved_tensors
+        grad_row_scale = (grad * y).flatten(0, -2).sum(0, dtype=row_scale.dtype) if ctx.needs_input_grad[1] else None
+        return torch.mul(grad, row_scale, out=torch.empty_like(grad)), grad_row_scale
 
 
 def _ranks(lora_As: Sequence[Tensor | None]) -> list[int]:

@@ -18,7 +18,8 @@ from tqdm import tqdm
 
 from kernels.dispatch import uses_triton
 from vgpt2 import atomic, checkpoint, loop, lora, manifest, neftune, optim, preflight, probe, reference, runrecord, tokencache, weights
-from vgpt2.config import TrainConfig
+from vgpt2.adapter_files import load_adapter, read_starts, save_adapter
+from vgpt2.config import LoRAConfig, TrainConfig
 from vgpt2.dataset import Dropped, read, split, split_turns
 from vgpt2.encoding import encode_into
 from vgpt2.flops import useful_flops
@@ -30,6 +31,7 @@ from vgpt2.metrics import RunLog, peak_memory_bytes
 from vgpt2.model import CausalLM
 from vgpt2.offload import HostMemory
 from vgpt2.packing import label_count, shared_prompts
+from vgpt2.pissa import Start
 from vgpt2.preview import render
 from vgpt2.profiling import Profile
 from vgpt2.runlock import RunLock, RunLockError
@@ -110,11 +112,11 @@ def assemble(
     model.recompute_layers = plan.recomputed
     model.offload = HostMemory(device) if cfg.model.offload_checkpoints else None
     if cfg.lora:
-        lora.add_lora(model, cfg.lora, seed=cfg.seed)
+        lora.add_lora(model, cfg.lora, seed=cfg.seed, starts=known_starts(model, cfg.lora, cfg.init_adapter, folder))
     if cfg.stage == "sft" and cfg.sft.neftune_alpha:
         neftune.add_noise(model, cfg.sft.neftune_alpha)
     if cfg.init_adapter:
-        lora.load_adapter(model, checkpoint.resolve(cfg.init_adapter))
+        load_adapter(model, checkpoint.resolve(cfg.init_adapter))
     optimizer = optim.build(model, cfg.optim, seed=cfg.seed, loraplus_ratio=cfg.lora.loraplus_ratio if cfg.lora else 1.0)
 
     record["start"] = reference.weights_fingerprint(model)
@@ -126,7 +128,9 @@ def assemble(
     if resume and loop.is_finished(cfg, len(steps), state) and (folder / runrecord.SUMMARY).exists():
         return None
     trainable = sum(parameter.numel() for group in optimizer.param_groups for parameter in group["params"])
-    checkpoint.require_space(folder, copies=cfg.checkpoint.keep + 3, bytes_each=12 * trainable)  # weights and two moments, fp32
+    # weights and two moments, fp32; PiSSA's start beside A and B, an embedding that is also the head twice
+    is_larger = cfg.lora is not None and bool(cfg.lora.init == "pissa" or cfg.lora.modules_to_save)
+    checkpoint.require_space(folder, copies=cfg.checkpoint.keep + 3, bytes_each=(16 if is_larger else 12) * trainable)
     if source:
         print(f"going on after step {state.step:,} from {source}")
     if resume:
@@ -142,7 +146,7 @@ def assemble(
         step=state.step,
         tokens=state.tokens,
         device=device,
-        flops_per_token=flops_per_token(model, rows, trainable if cfg.lora else None),
+        flops_per_token=flops_per_token(model, rows, has_adapters=cfg.lora is not None),
     )
 
     def write(path: Path, state: State) -> None:
@@ -255,13 +259,28 @@ def plan_memory(
     return plan
 
 
-def flops_per_token(model: CausalLM, rows: Rows, trained: int | None) -> float:
+def known_starts(model: CausalLM, cfg: LoRAConfig, init_adapter: str | None, folder: Path) -> dict[str, Start] | None:
+    """Where PiSSA's adapters began, from the newest checkpoint of `folder` or from init_adapter; None where nothing is known yet.
+
+    Singular values have other last bits on another machine, and a run goes on from its own.
+    """
+    if cfg.init != "pissa":
+        return None
+    source, _ = checkpoint.newest_good(folder)
+    if source is None and init_adapter:
+        source = checkpoint.resolve(init_adapter)
+    return read_starts(model, source, cfg) if source else None
+
+
+def flops_per_token(model: CausalLM, rows: Rows, *, has_adapters: bool) -> float:
     """Mean useful operations a training token; KTO's passes without a gradient are not counted."""
     examples = [list(zip(*example.sequences)) for example in rows.train]  # (ids of each sequence, mask of each)
     masks = [mask for _, masks in examples for mask in masks]
     lengths, scored = [len(mask) for mask in masks], sum(map(label_count, masks))
     shared = [prompt for ids, masks in examples for prompt in shared_prompts(ids, masks)]
-    flops = useful_flops(model.cfg, lengths=lengths, shared=shared, scored=scored, trained=trained)
+    trained = sum(parameter.numel() for parameter in lora.lora_parameters(model).values()) if has_adapters else None
+    trains_head = model.lm_head.weight.requires_grad
+    flops = useful_flops(model.cfg, lengths=lengths, shared=shared, scored=scored, trained=trained, trains_head=trains_head)
     return flops / (sum(lengths) - sum(shared))
 
 
@@ -278,7 +297,7 @@ def compare_with_start(folder: Path, record: dict[str, Any]) -> None:
 def write_checkpoint(folder: Path, state: State, model: CausalLM, optimizer: torch.optim.Optimizer, cfg: TrainConfig) -> None:
     """The files of one step folder: an adapter that PEFT reads or a whole model folder, the moments, and the loop's state."""
     if cfg.lora:
-        lora.save_adapter(model, folder, cfg.model.path)
+        save_adapter(model, folder, cfg.model.path)
     else:
         weights.save_model(model, folder, tokenizer_from=Path(cfg.model.path))
     moments = {name: tensor.cpu().contiguous() for name, tensor in optim.state_to_tensors(optimizer).items()}
@@ -299,7 +318,7 @@ def restore(model: CausalLM, optimizer: torch.optim.Optimizer, folder: Path, cfg
     if manifest.meta_of(source).get("run") != run_id:
         raise ValueError(f"{source}: was saved by another run than the one that {folder} began; remove it to go on from the step before")
     if cfg.lora:
-        lora.load_adapter(model, source)
+        load_adapter(model, source)
     else:
         saved = weights.load_model(source, dtype=torch.float32, device="cpu")
         model.load_state_dict(saved.state_dict())

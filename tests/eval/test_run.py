@@ -11,8 +11,9 @@ import vgpt2.generate
 from eval import answers, report, run
 from eval.paired import compare
 from vgpt2 import checkpoint
+from vgpt2.adapter_files import save_adapter
 from vgpt2.config import LoRAConfig
-from vgpt2.lora import add_lora, lora_parameters, save_adapter
+from vgpt2.lora import add_lora, lora_parameters
 from vgpt2.tiny import write_tiny
 from vgpt2.weights import load_model
 

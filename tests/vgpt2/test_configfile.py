@@ -146,6 +146,7 @@ def test_every_key_has_a_description_and_a_plain_type():
     assert {"optim.lr", "dpo.beta", "lora.rank", "model.path"} <= {name for name, *_ in rows}
     assert all(description for *_, description in rows)
     assert not any("Annotated" in kind or "Optional" in kind for _, kind, *_ in rows)
+    assert {name: kind for name, kind, *_ in rows}["lora.rank_pattern"] == "mapping of str to int"
 
 
 def test_flat_names_leaves_by_dotted_keys():

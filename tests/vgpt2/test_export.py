@@ -13,8 +13,9 @@ from torch.testing import assert_close
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 from vgpt2 import export, weights
+from vgpt2.adapter_files import load_adapter, save_adapter
 from vgpt2.config import LoRAConfig
-from vgpt2.lora import add_lora, load_adapter, lora_parameters, save_adapter
+from vgpt2.lora import add_lora, lora_parameters
 
 IDS = torch.tensor([[5, 9, 2, 40, 31, 7, 7, 0, 96, 12]])
 

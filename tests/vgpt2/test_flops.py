@@ -53,6 +53,13 @@ def test_a_full_fine_tune_costs_44_89_gflop_a_token():
     assert useful_flops(QWEN_7B, lengths=[4096], shared=[0], scored=4096, trained=None) / 4096 == pytest.approx(44.89e9, rel=1e-3)
 
 
+def test_a_head_that_is_trained_beside_adapters_costs_its_weight_s_gradient_more():
+    """2 V D = 1.09e9 operations a scored position."""
+    shape = {"lengths": [4096], "shared": [0], "scored": 100, "trained": 1000}
+    more = useful_flops(QWEN_7B, **shape, trains_head=True) - useful_flops(QWEN_7B, **shape)
+    assert more == 2 * 152_064 * 3584 * 100
+
+
 def test_the_operations_of_a_step_are_those_that_torch_counts():
     """Full fine-tune of the tiny model, to the last operation."""
     model = tiny_model(dtype=torch.float32)

@@ -150,6 +150,8 @@ def test_their_defaults_are_written_where_ours_are_others(tmp_path: Path):
         ("lora_dropout", 0.1, "lora.dropout", 0.1),
         ("optim", "adamw_torch", "optim.kind", "adamw"),
         ("loraplus_lr_ratio", 16.0, "lora.loraplus_ratio", 16.0),
+        ("use_dora", True, "lora.use_dora", True),
+        ("additional_target", "embed_tokens,lm_head", "lora.modules_to_save", ("embed_tokens", "lm_head")),
     ],
 )
 def test_a_key_arrives(tmp_path: Path, key: str, value: object, dotted: str, expected: object):
@@ -169,7 +171,8 @@ def test_a_key_arrives(tmp_path: Path, key: str, value: object, dotted: str, exp
         ("val_size", 500, "a number of rows"),
         ("packing", False, "rows are always packed"),
         ("fp16", True, "16-bit floats are bfloat16"),
-        ("use_dora", True, "DoRA is not built"),
+        ("pissa_init", True, "rounded by the quantisation"),
+        ("use_galore", True, "not built"),
         ("deepspeed", "ds.json", "one process trains"),
         ("pref_beta", 0.3, "stage sft has none; only dpo, kto"),
         ("simpo_gamma", 0.3, "only pref_loss simpo"),
@@ -181,6 +184,13 @@ def test_a_key_without_meaning_is_listed_with_its_reason(tmp_path: Path, key: st
     _, table = converted(tmp_path, SFT, **{key: value})
     _, _, left = table.partition("without meaning here")
     assert reason in line(left, key)
+
+
+def test_pissa_arrives_where_nothing_is_quantised(tmp_path: Path):
+    cfg, table = converted(tmp_path, SFT, quantization_bit=None, pissa_init=True, pissa_iter=16, pissa_convert=True)
+    assert cfg.lora.init == "pissa"
+    assert line(table, "pissa_iter").endswith("singular values are exact")
+    assert line(table, "pissa_convert").endswith("a saved adapter always fits the original base")
 
 
 def test_every_key_of_the_file_is_accounted_for(tmp_path: Path):

@@ -7,8 +7,9 @@ import torch
 from torch.testing import assert_close
 
 from vgpt2 import checkpoint, loading
+from vgpt2.adapter_files import save_adapter
 from vgpt2.config import DEFAULT_SYSTEM, LoRAConfig
-from vgpt2.lora import add_lora, lora_parameters, save_adapter
+from vgpt2.lora import add_lora, lora_parameters
 from vgpt2.packing import pack
 from vgpt2.tiny import write_tiny
 from vgpt2.weights import load_model

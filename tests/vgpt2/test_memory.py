@@ -29,6 +29,7 @@ QWEN_7B = ModelConfig("qwen2", 152_064, 3584, 18_944, 28, 28, 4, 128, qkv_bias=T
 TINY = ModelConfig("qwen2", 512, 96, 512, 4, 6, 2, 16, qkv_bias=True)
 TINY_QK_NORM = ModelConfig("qwen3", 512, 96, 256, 4, 6, 2, 16, qk_norm=True, tie_word_embeddings=True)
 LORA, FULL = LoRAConfig(rank=8), None
+EVERYTHING = ("embed_tokens", "lm_head", "norm")
 
 
 def built(cfg: ModelConfig, lora: LoRAConfig | None, dtype: torch.dtype, recomputed: int) -> CausalLM:
@@ -61,7 +62,7 @@ def counted_step(model: CausalLM, packed: Packed, dtype: torch.dtype) -> tuple[i
 def kept_by_plan(setup: Setup, batch: MicroBatch, recomputed: int) -> int:
     """What is left between forward and backward: layers, what lies beside them, and the head's Jacobian (or what its weight needs)."""
     width = setup.model.hidden_size
-    head = batch.scored * (4 * width + (0 if setup.lora else 4 * width + 16))
+    head = batch.scored * (4 * width + (setup.residual * width + 16 if setup.trains("lm_head") else 0)) + memory.head_copy_bytes(setup)
     layers = sum(memory.layer_bytes(setup, batch, index) for index in range(recomputed, setup.model.num_hidden_layers))
     here = min(recomputed, 1) if setup.offload else recomputed
     return here * memory.checkpoint_bytes(setup, batch) + layers + memory.outside_bytes(setup, batch) + head
@@ -75,12 +76,19 @@ def kept_by_plan(setup: Setup, batch: MicroBatch, recomputed: int) -> int:
         (TINY, LORA, torch.float32),
         (TINY, LoRAConfig(rank=8, dropout=0.1), torch.bfloat16),
         (TINY, LoRAConfig(rank=8, targets=("q_proj", "down_proj")), torch.bfloat16),
+        (TINY, LoRAConfig(rank=8, use_dora=True), torch.bfloat16),
+        (TINY, LoRAConfig(rank=8, use_dora=True, dropout=0.1), torch.bfloat16),
+        (TINY, LoRAConfig(rank=8, rank_pattern={"layers.[01].mlp.down_proj": 64}), torch.float32),
+        (TINY, LoRAConfig(rank=8, modules_to_save=EVERYTHING), torch.bfloat16),
+        (TINY, LoRAConfig(rank=8, modules_to_save=("lm_head",)), torch.float32),
+        (TINY_QK_NORM, LoRAConfig(rank=8, modules_to_save=EVERYTHING), torch.bfloat16),
         (TINY, FULL, torch.bfloat16),
         (TINY_QK_NORM, LORA, torch.bfloat16),
         (TINY_QK_NORM, FULL, torch.float32),
     ],
-    ids=["lora", "lora in fp32", "dropout", "two targets", "full", "norms of q and k", "full in fp32"],
-)
+    ids=["lora", "lora in fp32", "dropout", "two targets", "dora", "dora with dropout", "ranks", "ends and norms", "head in fp32",
+         "tied ends and norms", "full", "norms of q and k", "full in fp32"],
+)  # fmt: skip
 def test_kept_bytes_are_within_three_percent_and_the_peak_within_ten_of_what_is_counted(cfg, lora, dtype, recomputed):
     tokens = 512
     packed = pack([([1] * tokens, [False] + [True] * (tokens - 1))])
@@ -194,6 +202,19 @@ def test_peaks_stay_within_ten_percent_when_few_positions_are_scored():
     assert peak == pytest.approx(planned, rel=0.10)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("lora", [LoRAConfig(rank=8, modules_to_save=EVERYTHING), FULL], ids=["lora", "full"])
+def test_both_gradients_of_a_tied_embedding_and_their_sum_are_in_the_plan(lora, dtype):
+    """A table larger than all else: the head's gradient waits for the embedding's."""
+    cfg = replace(TINY, vocab_size=8192, tie_word_embeddings=True)
+    packed = pack([([1] * 128, [False] * 68 + [True] * 60)])
+    _, peak = counted_step(built(cfg, lora, dtype, 2), packed, dtype)
+    setup = Setup(cfg, lora, dtype.itemsize, on_cuda=False)
+    found = plan(setup, MicroBatch(128, 60, 128), 2)
+    assert found.moment == "backward of the embedding"
+    assert peak == pytest.approx(found.peak - sum(memory.fixed_bytes(setup).values()), rel=0.10)
+
+
 def flash(packed: Packed):
     """CUDA's way of attention, whose kept tensors fake tensors show on any machine."""
     keys = branched_keys(packed.cu_seqlens, packed.lengths, packed.shared or (0,) * len(packed.lengths))
@@ -240,11 +261,24 @@ def test_weights_and_adapters_are_counted_to_the_last_one(cfg):
     with torch.device("meta"):
         model = CausalLM(cfg)
     assert memory.weight_count(cfg) == sum(parameter.numel() for parameter in model.parameters())
-    lora = LoRAConfig(rank=16, targets=("q_proj", "o_proj", "layers.1.mlp.up_proj"))
+    patterns = {"rank_pattern": {"layers.[02].self_attn.q_proj": 3}, "modules_to_save": EVERYTHING, "use_dora": True}
+    lora = LoRAConfig(rank=16, targets=("q_proj", "o_proj", "layers.1.mlp.up_proj"), **patterns)
     with FakeTensorMode():
         model = CausalLM(cfg)
         add_lora(model, lora, seed=0)
-    assert memory.adapter_count(cfg, lora) == sum(parameter.numel() for parameter in lora_parameters(model).values())
+    adapters = sum(parameter.numel() for parameter in lora_parameters(model).values())
+    assert memory.adapter_count(cfg, lora) == adapters
+    trained = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+    assert sum(memory.whole_counts(cfg, lora).values()) == trained - adapters
+    rows = memory.fixed_bytes(Setup(cfg, lora, 2))
+    frozen = sum(parameter.numel() for parameter in model.parameters()) - trained
+    assert rows == {
+        "weights": 2 * frozen,
+        "adapters": 4 * adapters,
+        "trained whole": 4 * (trained - adapters),
+        "gradients": 4 * trained,
+        "moments": 8 * trained,
+    }
 
 
 def test_fixed_bytes_of_7b_and_32b_are_those_of_the_byte_budget():
@@ -257,6 +291,23 @@ def test_fixed_bytes_of_7b_and_32b_are_those_of_the_byte_budget():
     assert quantised["weights"] / GIB == pytest.approx(14.99 + 2.90 + 0.26, abs=0.02)
     full = memory.fixed_bytes(Setup(QWEN_7B, None, 2, eight_bit_moments=True, in_backward=True))
     assert full["moments"] / GIB == pytest.approx(14.41, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("lora", "message"),
+    [
+        ({"targets": ["qproj"]}, "no linear layer of the model is called 'qproj'"),
+        ({"rank_pattern": {"layers.99.*": 3}}, "'layers.99.*' fits no adapted layer"),
+        ({"modules_to_save": ["wte"]}, "no embedding, head or norm is called 'wte'"),
+        ({"modules_to_save": ["lm_head"]}, "lm_head and embed_tokens are one tensor"),
+    ],
+    ids=str,
+)
+def test_names_that_the_model_has_not_are_refused_before_a_weight_is_read(lora, message):
+    cfg = TrainConfig.model_validate({"model": {"path": "m"}, "lora": lora})
+    with pytest.raises(ValueError) as refusal:
+        memory.setup_of(TINY_QK_NORM, cfg, compute=2)
+    assert message in str(refusal.value)
 
 
 def config(**model: object) -> TrainConfig:

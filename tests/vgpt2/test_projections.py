@@ -173,5 +173,12 @@ def test_a_7b_layer_with_rank_128_keeps_at_most_108_300_bytes_a_token():
     assert kept_bytes_of_a_token(QWEN_7B, LoRAConfig(rank=128)) == by_hand <= 108_300
 
 
+def test_with_dora_a_7b_layer_also_keeps_each_adapted_output_once_more():
+    """q, k, v, o, gate, up and down before the scale of their rows; and once a layer that scale and the norms in it, in fp32."""
+    outputs = 3584 + 2 * 512 + 3584 + 2 * 18_944 + 3584
+    assert 107_120 + 2 * outputs == 206_448
+    assert kept_bytes_of_a_token(QWEN_7B, LoRAConfig(rank=128, use_dora=True), tokens=64) == 206_448 + 2 * 4 * outputs // 64
+
+
 def test_a_fully_trained_7b_layer_keeps_the_same_but_for_the_adapters_products():
     assert kept_bytes_of_a_token(QWEN_7B, None) == 107_120 - 2 * 2 * 128

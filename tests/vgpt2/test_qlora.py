@@ -18,8 +18,9 @@ from torch.testing import assert_close
 from transformers import AutoModelForCausalLM, BitsAndBytesConfig, LlamaConfig, LlamaForCausalLM
 
 from vgpt2 import checkpoint, export, loading, qlora
+from vgpt2.adapter_files import load_adapter, save_adapter
 from vgpt2.config import LoRAConfig
-from vgpt2.lora import add_lora, load_adapter, lora_parameters, merge_lora, save_adapter
+from vgpt2.lora import add_lora, lora_parameters, merge_lora
 from vgpt2.model import CausalLM
 from vgpt2.packing import pack
 from vgpt2.projections import derive, project
@@ -158,15 +159,16 @@ def chat_base(tmp_path: Path) -> Path:
     return tiny_tokenizer.chatml(tmp_path / "base")
 
 
-def test_adapters_learn_on_it_as_peft_s_do_on_bitsandbytes_own_layer(chat_base: Path):
+@pytest.mark.parametrize("use_dora", [False, True])
+def test_adapters_learn_on_it_as_peft_s_do_on_bitsandbytes_own_layer(use_dora: bool, chat_base: Path):
     """Logits and every adapter gradient against transformers + PEFT with Linear4bit, whose CPU kernel wants rows of a multiple of 64."""
     four_bits = BitsAndBytesConfig(
         load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=torch.float32
     )
     theirs = AutoModelForCausalLM.from_pretrained(chat_base, quantization_config=four_bits, dtype=torch.float32, device_map="cpu")
-    cfg = LoRAConfig(rank=4, alpha=8.0)
+    cfg = LoRAConfig(rank=4, alpha=8.0, use_dora=use_dora)
     theirs.enable_input_require_grads()  # without a gradient bitsandbytes takes a coarser kernel
-    theirs = peft.get_peft_model(theirs, peft.LoraConfig(r=4, lora_alpha=8, target_modules=list(cfg.targets)))
+    theirs = peft.get_peft_model(theirs, peft.LoraConfig(r=4, lora_alpha=8, target_modules=list(cfg.targets), use_dora=use_dora))
     ours = load_model(chat_base, dtype=torch.float32, device="cpu", quantization="nf4")
     add_lora(ours, cfg, seed=0)
     torch.manual_seed(0)
@@ -185,21 +187,24 @@ def test_adapters_learn_on_it_as_peft_s_do_on_bitsandbytes_own_layer(chat_base: 
         assert_close(parameter.grad, twin.grad, atol=1e-4, rtol=1e-4)
 
 
-def trained(base: Path, folder: Path) -> CausalLM:
+def trained(base: Path, folder: Path, **knobs: object) -> CausalLM:
     """The model of a run on nf4 whose step 1 is in `folder`."""
     model = load_model(base, dtype=torch.float32, device="cpu", quantization="nf4")
-    add_lora(model, LoRAConfig(rank=4), seed=0)
+    add_lora(model, LoRAConfig(rank=4, **knobs), seed=0)
     torch.manual_seed(0)
-    for parameter in lora_parameters(model).values():
-        nn.init.normal_(parameter, std=0.1)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.requires_grad:
+                parameter.add_(0.1 * torch.randn_like(parameter))
     checkpoint.save(folder, 1, lambda step: save_adapter(model, step, str(base)))
     (folder / "run.json").write_text(json.dumps({"config": {"model": {"quantization": "nf4"}}}), "utf-8")
     return model
 
 
-def test_a_saved_adapter_comes_back_and_peft_reads_it(base: Path, tmp_path: Path):
+@pytest.mark.parametrize("knobs", [{}, {"use_dora": True, "modules_to_save": ("embed_tokens", "lm_head", "norm")}], ids=str)
+def test_a_saved_adapter_comes_back_and_peft_reads_it(knobs: dict[str, object], base: Path, tmp_path: Path):
     """INVARIANT 35 on nf4."""
-    model = trained(base, tmp_path)
+    model = trained(base, tmp_path, **knobs)
     again = load_model(base, dtype=torch.float32, device="cpu", quantization="nf4")
     load_adapter(again, tmp_path / "step-000001")
     assert torch.equal(again.logits(PACKED), model.logits(PACKED))
@@ -212,11 +217,14 @@ def test_an_adapter_is_never_merged_into_four_bits(base: Path, tmp_path: Path):
         merge_lora(trained(base, tmp_path))
 
 
-def test_export_merges_into_the_original_base_and_says_so(chat_base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+@pytest.mark.parametrize("use_dora", [False, True])
+def test_export_merges_into_the_original_base_and_says_so(
+    use_dora: bool, chat_base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
     """INVARIANT 36: which base, and the largest change of a logit against what was trained."""
     run = tmp_path / "run"
     run.mkdir()
-    trained(chat_base, run)
+    trained(chat_base, run, use_dora=use_dora, modules_to_save=("lm_head",))
     assert export.main(["--checkpoint", str(run / "step-000001"), "--merge", str(tmp_path / "out"), "--dtype", "float32"]) == 0
     said = capsys.readouterr().out
     assert "trained on nf4; merging into the original weights in float32, not into dequantised ones" in said
@@ -227,7 +235,12 @@ def test_export_merges_into_the_original_base_and_says_so(chat_base: Path, tmp_p
     tensors = load_file(run / "step-000001" / "adapter_model.safetensors")
     lora_A, lora_B = (tensors[f"base_model.model.{name}.lora_{kind}.weight"] for kind in "AB")
     original, merged = (load_file(folder / "model.safetensors")[f"{name}.weight"] for folder in (chat_base, tmp_path / "out"))
-    assert_close(merged, original + 32 / 4 * lora_B @ lora_A)
+    expected = original + 32 / 4 * lora_B @ lora_A
+    if use_dora:
+        expected *= (tensors[f"base_model.model.{name}.lora_magnitude_vector"] / expected.norm(dim=1))[:, None]
+    assert_close(merged, expected)
+    head = load_file(tmp_path / "out" / "model.safetensors")["lm_head.weight"]
+    assert torch.equal(head, tensors["base_model.model.lm_head.weight"])
 
 
 def test_a_run_on_nf4_is_loaded_on_nf4_unless_another_dtype_is_asked_for(chat_base: Path, tmp_path: Path):

@@ -7,10 +7,11 @@ from tiny_jobs import dpo_rows, kto_rows, tiny_config, tiny_job, tiny_model
 from torch.testing import assert_close
 
 from vgpt2 import loop, reference
+from vgpt2.adapter_files import load_adapter, save_adapter
 from vgpt2.config import LoRAConfig
 from vgpt2.interrupts import Interrupted
 from vgpt2.loop import State
-from vgpt2.lora import add_lora, load_adapter, save_adapter
+from vgpt2.lora import add_lora
 from vgpt2.losses.logps import sequence_logps
 from vgpt2.packing import pack
 from vgpt2.stages.kto import KTO
