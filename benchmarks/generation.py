@@ -39,12 +39,10 @@ def prompts(model: Path, suite: Path, count: int) -> tuple[list[list[int]], tupl
 
 def ours(folder: Path, asked: list[list[int]], ends: tuple[int, ...], dtype: Any, new: int) -> tuple[list[list[int]], float]:
     """Answers and CPU-seconds, without loading."""
-    import torch
-
     from vgpt2.generate import generate
-    from vgpt2.weights import load_model
+    from vgpt2.loading import load
 
-    model = load_model(folder, dtype=dtype, device=torch.device("cpu"))
+    model = load(folder, dtype=str(dtype).removeprefix("torch."), device="cpu").model
     budget = ROWS * (max(map(len, asked)) + new)
     generate(model, asked[:ROWS], max_new_tokens=2, eos_ids=ends, token_budget=budget)
     began = time.process_time()

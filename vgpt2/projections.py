@@ -61,8 +61,10 @@ class Factored(Protocol):
 def project(x: Derived, *layers: nn.Module) -> tuple[Tensor, ...]:
     """layer(x.value) for each layer, computed as one operation where every layer is plain: (..., in) -> (..., out) each.
 
-    A grouped layer's own forward and its hooks do not run.
+    A grouped layer's own forward and its hooks do not run. Where nothing is kept for a backward pass, plain layers have nothing to share.
     """
+    if not torch.is_grad_enabled() and all(type(layer) is nn.Linear for layer in layers):
+        return tuple(layer(x.value) for layer in layers)
     factors = [_factors(layer, x.value) for layer in layers]
     known = [f for f in factors if f is not None]
     if len(known) < len(layers) or len({f.dtype for f in known}) > 1:
