@@ -135,10 +135,12 @@ def stream(
         step = GraphedStep(model, cache) if weight.is_cuda else partial(cache.step, model)  # of live rows alone
         while waiting or live:
             runs = [row.run(STEP_TOKENS // len(live)) for row in live]
-            admitted = _admit(requests, waiting, cache)
-            hidden = cache.step(model, runs) if admitted else step(runs)
-            live += [_Row(n, requests[n], decode, answers) for n in admitted]
-            runs += [[row.last] for row in live[len(runs) :]]
+            if admitted := _admit(requests, waiting, cache, lambda n: _Row(n, requests[n], decode, answers)):
+                hidden = cache.step(model, runs)
+            else:
+                hidden = step(runs)
+            live += [row for row, _ in admitted]
+            runs += [run for _, run in admitted]
             finished = []
             for place, token, was_guessed in _taken(linear_logits(hidden, head), runs, live, eos_ids):
                 yield token
@@ -174,7 +176,7 @@ class _Row:
 
     def __init__(self, index: int, request: Request, decode: Decode | None, answers: Continuations | None) -> None:
         self.index, self.request = index, request
-        self.last = -1
+        self.last = request.prompt[-1]
         self.count = 0
         self.seen = set(request.prompt) if request.repetition_penalty != 1 else set[int]()
         self.constraint = request.constraint() if request.constraint else None
@@ -259,13 +261,17 @@ def _next_tokens(logits: Tensor, rows: Sequence[_Row]) -> list[tuple[int, float 
     return [(token_id, logp if row.request.logps else None) for row, token_id, logp in zip(rows, chosen, logps_of(logits, chosen))]
 
 
-def _admit(requests: Sequence[Request], waiting: deque[int], cache: KVCache) -> list[int]:
-    """Takes from `waiting` what one prefill serves: at most the free rows, until PREFILL_TOKENS are to be computed."""
-    admitted: list[int] = []
+def _admit(
+    requests: Sequence[Request], waiting: deque[int], cache: KVCache, seat: Callable[[int], _Row]
+) -> list[tuple[_Row, Sequence[int]]]:
+    """Takes from `waiting` what one step serves: at most the free rows, until PREFILL_TOKENS are to be computed. Rows and their runs."""
+    admitted: list[tuple[_Row, Sequence[int]]] = []
     tokens = 0
     while waiting and cache.free_rows and tokens < PREFILL_TOKENS:
-        tokens += cache.add(requests[waiting[0]].prompt)
-        admitted.append(waiting.popleft())
+        row = seat(waiting.popleft())
+        run = row.run(STEP_TOKENS // cache.rows)
+        tokens += cache.add(row.request.prompt, run[1:])
+        admitted.append((row, run))
     return admitted
 
 

@@ -69,7 +69,13 @@ def test_answers_are_the_same_with_shared_beginnings_computed_once_and_computed_
     expected = [theirs(oracle, prompt, new=12, eos=None) for prompt in asked]
     computed = []
     add = KVCache.add
-    monkeypatch.setattr(KVCache, "add", lambda self, prompt: (computed.append(add(self, prompt)), computed[-1])[1])
+
+    def counted(self, prompt, guess):
+        cost = add(self, prompt, guess)
+        computed.append(cost - len(guess))
+        return cost
+
+    monkeypatch.setattr(KVCache, "add", counted)
     assert generate(ours, asked, max_new_tokens=12, eos_ids=NEVER, token_budget=3 * 70) == expected
     shared = sum(computed)
     monkeypatch.setattr(cache_module, "MIN_REACH", 10_000)

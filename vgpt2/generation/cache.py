@@ -26,14 +26,15 @@ NOTHING = np.empty(0, dtype=np.int64)
 class Arrival:
     """A prompt about to be computed, but for its first `reach` tokens: their keys and values lie in the row `source`."""
 
-    prompt: np.ndarray  # (t,) int64
+    tokens: np.ndarray  # (t,) int64, the prompt and what is guessed to follow it
+    guessed: int
     source: int
     reach: int
 
     @property
     def own(self) -> int:
         """Tokens to compute."""
-        return len(self.prompt) - self.reach
+        return len(self.tokens) - self.reach
 
 
 class KVCache:
@@ -65,11 +66,11 @@ class KVCache:
     def free_rows(self) -> int:
         return self.rows - len(self.lengths) - len(self._arrivals)
 
-    def add(self, prompt: Sequence[int]) -> int:
-        """Takes a free row for a prompt, which the next `step` computes; how many of its tokens that has to compute."""
+    def add(self, prompt: Sequence[int], guess: Sequence[int] = ()) -> int:
+        """Takes a free row for a prompt, which the next `step` computes, and a guess behind it; how many tokens that has to compute."""
         ids = np.asarray(prompt, dtype=np.int64)
         source, reach = self._longest_beginning(ids)
-        arrival = Arrival(ids, source, reach)
+        arrival = Arrival(np.concatenate((ids, np.asarray(guess, dtype=np.int64))), len(guess), source, reach)
         # Rows are written in this order within every layer, so a later arrival finds what this one leaves.
         self._held[len(self.lengths) + len(self._arrivals)] = ids
         self._arrivals.append(arrival)
@@ -78,27 +79,28 @@ class KVCache:
     def step(self, model: CausalLM, runs: Sequence[Sequence[int]]) -> Tensor:
         """Adds a run of tokens to every live row, and the prompts that were added as new live rows, all in one forward.
 
-        Hidden states (T', D) of every token of the runs, row after row, then of each prompt's last token. A row grows by the first token
-        of its run, where it has one; `keep` makes it grow by those behind it.
+        Hidden states (T', D) of every token of the runs, row after row, then of each prompt's last token and the guesses behind it. A row
+        grows by the first token of its run, where it has one, a new row by its prompt; `keep` makes it grow by the guesses.
         """
         arrivals, self._arrivals = self._arrivals, []
         device = self.keys.device
         old = [(np.asarray(run, dtype=np.int64), length + np.arange(len(run))) for run, length in zip(runs, self.lengths)]
-        new = [(arrival.prompt[arrival.reach :], np.arange(arrival.reach, len(arrival.prompt))) for arrival in arrivals]
+        new = [(arrival.tokens[arrival.reach :], np.arange(arrival.reach, len(arrival.tokens))) for arrival in arrivals]
         ids, positions = (torch.from_numpy(np.concatenate(parts)).to(device) for parts in zip(*old, *new))
         running = sum(map(len, runs))
         parts = [(self._attend_live(runs, positions[:running]), running)] if running else []
         parts += [(self._attend_arrivals(arrivals), len(ids) - running)] if arrivals else []
         hidden = model.hidden(ids, positions, side_by_side(parts))
         self.lengths = [length + min(len(run), 1) for length, run in zip(self.lengths, runs)]
-        self.lengths += [len(arrival.prompt) for arrival in arrivals]
+        self.lengths += [len(arrival.tokens) - arrival.guessed for arrival in arrivals]
         if not arrivals:
             return hidden
-        ends = running - 1 + np.cumsum([arrival.own for arrival in arrivals])
-        return hidden[torch.from_numpy(np.concatenate((np.arange(running), ends))).to(device)]
+        ends = running + np.cumsum([arrival.own for arrival in arrivals])
+        wanted = [np.arange(running), *(np.arange(end - 1 - arrival.guessed, end) for arrival, end in zip(arrivals, ends))]
+        return hidden[torch.from_numpy(np.concatenate(wanted)).to(device)]
 
     def keep(self, row: int) -> None:
-        """The next token of the row's last run belongs to the row; what is not kept is overwritten by the next run."""
+        """The next guessed token belongs to the row; what is not kept is overwritten by the next run."""
         self.lengths[row] += 1
 
     def drop(self, row: int) -> None:
@@ -161,7 +163,7 @@ class KVCache:
     def _attend_arrivals(self, arrivals: Sequence[Arrival]) -> Attend:
         """Attention of each prompt's own tokens over all of it, whose keys and values are noted in the rows behind the live ones."""
         first, own = len(self.lengths), tuple(arrival.own for arrival in arrivals)
-        seen, reaches = tuple(len(arrival.prompt) for arrival in arrivals), tuple(arrival.reach for arrival in arrivals)
+        seen, reaches = tuple(len(arrival.tokens) for arrival in arrivals), tuple(arrival.reach for arrival in arrivals)
         ends_own, ends_seen = (torch.tensor([0, *counts]).cumsum(0, dtype=torch.int32).to(self.keys.device) for counts in (own, seen))
 
         def attend(layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
@@ -180,7 +182,7 @@ class KVCache:
             for row, (arrival, own) in enumerate(zip(arrivals, new.split([arrival.own for arrival in arrivals])), len(self.lengths)):
                 if arrival.source != row:
                     cached[layer, row, :, : arrival.reach] = cached[layer, arrival.source, :, : arrival.reach]
-                cached[layer, row, :, arrival.reach : len(arrival.prompt)] = own.transpose(0, 1)  # (K, t, Dh)
+                cached[layer, row, :, arrival.reach : len(arrival.tokens)] = own.transpose(0, 1)  # (K, t, Dh)
 
 
 def side_by_side(parts: Sequence[tuple[Attend, int]]) -> Attend:

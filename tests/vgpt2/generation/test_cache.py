@@ -83,6 +83,24 @@ def test_a_prompt_is_computed_beside_runs_of_live_rows_in_one_forward():
             assert_close(each @ model.lm_head.weight.T, whole(model, sequence), atol=1e-10, rtol=0)
 
 
+def test_a_guess_behind_a_prompt_is_scored_and_kept_only_when_asked():
+    """fp64: of three guessed tokens one is kept; the next row borrows the prompt and never the guess."""
+    model = tiny_models.twin(tiny_models.oracle("llama"))
+    cache = KVCache(model.cfg, rows=2, width=60, like=model.model.embed_tokens.weight)
+    prompt = ids(20, 0)
+    with torch.no_grad():
+        assert cache.add(prompt, [1, 2, 3]) == 23
+        got = cache.step(model, [])
+        for each, sequence in zip(got, (prompt, [*prompt, 1], [*prompt, 1, 2], [*prompt, 1, 2, 3]), strict=True):
+            assert_close(each @ model.lm_head.weight.T, whole(model, sequence), atol=1e-10, rtol=0)
+        cache.keep(0)
+        assert cache.lengths == [21]
+        assert cache.add([*prompt, 1, 9]) == 2
+        got = cache.step(model, [[5]])
+        for each, sequence in zip(got, ([*prompt, 1, 5], [*prompt, 1, 9]), strict=True):
+            assert_close(each @ model.lm_head.weight.T, whole(model, sequence), atol=1e-10, rtol=0)
+
+
 def test_one_row_still_borrows_from_the_prompt_before():
     model = tiny_models.twin(tiny_models.oracle("llama"))
     cache = KVCache(model.cfg, rows=1, width=60, like=model.model.embed_tokens.weight)
