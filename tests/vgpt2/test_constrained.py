@@ -100,6 +100,7 @@ def test_prose_and_real_names_stay_free(constraints, tokenizer, answer):
         "```\n-- all\nSELECT * FROM f",
         "`SELECT * FROM AP`",
         "<sql>SELECT * FROM AP</",
+        "<sql>SELECT APTH.Mth\nFROM f",
         "```sql\nSELECT h.InvTotal FROM APVM h\n",
     ],
 )

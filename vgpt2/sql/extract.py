@@ -92,8 +92,9 @@ def _open_block(answer: str, block: Block) -> int | None:
     if opening is None or _CLOSED.search(answer, opening.end()):
         return None
     line_end = answer.find("\n", opening.end())
-    start = opening.end() if line_end < 0 else line_end + 1
-    language = opening[1].lower() if opening[1] is not None else "sql"
+    is_tag = opening[1] is None  # its SQL may begin on its line
+    start = opening.end() if line_end < 0 or is_tag else line_end + 1
+    language = "sql" if is_tag else opening[1].lower()
     is_sql = language in _SQL_LANGUAGES or (language in _ANY_LANGUAGE and _starts_sql(answer[start:]))
     return start if is_sql else None
 

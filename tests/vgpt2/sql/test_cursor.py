@@ -100,6 +100,11 @@ def test_real_names_go_through(sql):
         "DELETE f",
         "MERGE INTO APTH USING f",
         "SELECT STRING_SPLIT.f FROM STRING_SPLIT |",
+        "DELETE O",
+        "MERGE INTO STRING_S",
+        "SELECT * FROM sys.objects.|name",
+        "SELECT 1 GO\nFROM APTH.|V",
+        "WITH APTH AS (SELECT 1 AS a) SELECT APTH.a FROM dbo.APTH;",
     ],
 )
 def test_names_that_cannot_become_real_are_refused(sql):

@@ -7,12 +7,13 @@ from collections.abc import Iterator
 
 from vgpt2.sql.cursor.names import CLOSING, NameSet, Schema
 from vgpt2.sql.cursor.reader import Reader
-from vgpt2.sql.lexer import Token, tokenize
+from vgpt2.sql.lexer import GO, WORD, Token, tokenize
 
 _COMMENT = re.compile(r"--[^\r\n]*[\r\n]?|/\*.*?(?:\*/|\Z)", re.DOTALL)
 _COMPLETE = frozenset("(),;.")  # operators that no further character turns into others
 # where a name is expected: nothing, the beginning of a comment or a comment, or a name that has begun
 _UNFINISHED = re.compile(r"\s*(?:--[^\r\n]*|-|/|/\*.*|(?P<sign>[\[\"]?)(?P<word>.*))", re.DOTALL)
+_LINE_END = re.compile(r"[\r\n]")
 _GROWING_WORD = re.compile(r"\s*[\w@#$]*")
 _WORD_AT_END = re.compile(r"(?<![\w@#$])[\w@#$]*\Z")
 _ALIAS = "_w"
@@ -78,7 +79,8 @@ class Cursor:
         if whole:
             self._reader = self._reader.copy()  # copies of the cursor share it
         for token in whole:
-            if not self._reader.take(Token(token.kind, token.text, offset + token.pos), self._text):
+            kind = WORD if token.kind is GO and not self._begins_line(offset + token.pos) else token.kind
+            if not self._reader.take(Token(kind, token.text, offset + token.pos), self._text):
                 return False
             self._settled = offset + token.pos + len(token.text)
         return self._fits(self._rest)
@@ -115,6 +117,9 @@ class Cursor:
         yield from (base + way.format(alias) for base in bases for way in _TO_AN_ALIAS for alias in aliases)
         yield from (f"{base}(" for base in bases)  # behind a function
 
+    def _begins_line(self, offset: int) -> bool:
+        return not _LINE_END.split(self._text[:offset])[-1].strip()
+
     def _leads_out(self, way: str) -> bool:
         tried = self.copy()
         return all(map(tried.feed, way)) and tried.may_end()
@@ -139,10 +144,13 @@ class Cursor:
 
 
 def _whole_tokens(tail: str) -> list[Token]:
-    """The tokens of a text but for the one at its end that may grow."""
+    """The tokens of a text but for what may still change at its end."""
     tokens = tokenize(tail)[:-1]
-    grows = tokens and tokens[-1].pos + len(tokens[-1].text) == len(tail) and tokens[-1].key not in _COMPLETE
-    return tokens[:-1] if grows else tokens
+    if (last := tokens[-1] if tokens else None) is None:
+        return []
+    grows = last.pos + len(last.text) == len(tail) and last.key not in _COMPLETE
+    is_word_yet = last.kind is GO and not _LINE_END.search(tail, last.pos)  # a separator only when nothing else stands on its line
+    return tokens[:-1] if grows or is_word_yet else tokens
 
 
 def _without(comment: re.Match[str]) -> str:

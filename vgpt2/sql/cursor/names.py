@@ -6,7 +6,6 @@ import re
 from bisect import bisect_left
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from functools import cached_property
 
 from vgpt2.sql.binding.queries import FUNCTION_COLUMNS
 from vgpt2.sql.catalogue import Catalogue
@@ -75,9 +74,9 @@ class Schema:
             self._sets[key] = NameSet(key, names(), words)
         return self._sets[key]
 
-    @cached_property
-    def in_table_position(self) -> frozenset[str]:
-        return self.tables | self.schemas.keys() | SYSTEM_SCHEMAS | FUNCTION_COLUMNS.keys()
+    def in_table_position(self, *, changed: bool) -> frozenset[str]:
+        """Tables and what may stand before one; functions too, but where a statement changes rows."""
+        return self.tables | self.schemas.keys() | SYSTEM_SCHEMAS | (frozenset() if changed else FUNCTION_COLUMNS.keys())
 
     def columns(self, table: str) -> Columns:
         """Columns of a catalogue object or of a base table that a view shows; free where nobody knows them."""

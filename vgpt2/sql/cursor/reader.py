@@ -6,7 +6,7 @@ import copy
 import re
 
 from vgpt2.sql.binding.queries import FUNCTION_COLUMNS
-from vgpt2.sql.cursor.names import SYSTEM_SCHEMAS, UNTOLD, Columns, NameSet, Schema, is_bare
+from vgpt2.sql.cursor.names import FREE, SYSTEM_SCHEMAS, UNTOLD, Columns, NameSet, Schema, is_bare
 from vgpt2.sql.cursor.scopes import CHANGES_ROWS, Frame, Scopes
 from vgpt2.sql.lexer import QUOTED, VARIABLE, WORD, Token
 from vgpt2.sql.parser.words import RESERVED
@@ -24,7 +24,7 @@ _CTE_HEAD = re.compile(
 
 
 class Reader:
-    """`expects` is what must come next: "", table, column, dot, parenthesis, alias, into; `names` what a name there must be."""
+    """`expects` is what must come next, '' where that is open; `names` what a name there must be."""
 
     def __init__(self, schema: Schema) -> None:
         self.expects = ""
@@ -35,6 +35,7 @@ class Reader:
         self._end = 0  # offset behind the last token
         self._last: Token | None = None
         self._in_schema = ""
+        self._changed = False
         self._qualifier = ""
 
     def copy(self) -> Reader:
@@ -53,11 +54,13 @@ class Reader:
         expects, self.expects, self.names = self.expects, "", None
         is_name = token.kind is QUOTED or (token.kind is WORD and not token.key.startswith(("#", "@")))
         if expects == "dot":
-            ok = token.key == "." and self._expect_table(self._in_schema)
+            ok = token.key == "." and self._expect_table_of(self._in_schema)
         elif expects == "parenthesis":
             ok = token.key == "(" and self._open(token)
         elif expects == "table":
             ok = self._table(token, is_name)
+        elif expects == "system table" and is_name:
+            ok = self._name_source(token.name, FREE)
         elif expects == "column":
             ok = self._column(token, is_name)
         elif expects in ("alias", "into") and (is_name or token.kind is WORD):
@@ -67,17 +70,20 @@ class Reader:
         self._last, self._end = token, token.pos + len(token.text)
         return ok
 
-    def _expect_table(self, schema: str = "", words: tuple[str, ...] = ()) -> bool:
-        """A table comes next, of a schema where one is given, or one of the words that may stand before it."""
-        self.expects, self._in_schema = "table", schema
+    def _expect_table(self, words: tuple[str, ...] = (), *, changed: bool = False) -> bool:
+        """A table comes next, or one of the words that may stand before it; one that is `changed` is no function."""
+        self.expects, self._changed = "table", changed
+        ctes = self.scopes.ctes
+        key = " ".join(["changed" if changed else "tables", *words, *sorted(ctes)])
+        self.names = self._schema.name_set(key, lambda: self._schema.in_table_position(changed=changed) | ctes.keys(), words)
+        return True
+
+    def _expect_table_of(self, schema: str) -> bool:
         if schema in SYSTEM_SCHEMAS:
-            self.expects = ""
-        elif schema:
-            self.names = self._schema.name_set(f"schema {schema}", lambda: self._schema.schemas[schema])
+            self.expects = "system table"
         else:
-            ctes = self.scopes.ctes
-            key = " ".join(["tables", *words, *sorted(ctes)])
-            self.names = self._schema.name_set(key, lambda: self._schema.in_table_position | ctes.keys(), words)
+            self.expects = "table"
+            self.names = self._schema.name_set(f"schema {schema}", lambda: self._schema.schemas[schema])
         return True
 
     def _table(self, token: Token, is_name: bool) -> bool:
@@ -88,16 +94,17 @@ class Reader:
             frame.verb = token.key
             return self._keyword(token)
         if self._last and token.text in BEHIND_VERB.get(self._last.key, ()):
-            return self._expect_table()
+            return self._expect_table(changed=True)
         if token.kind is VARIABLE or token.text.startswith("#"):
             return self._name_source(token.name, UNTOLD)
         if not is_name:
             return token.key in (")", ";") and self._other(token, is_name)
-        return (token.kind is QUOTED or is_bare(token.text)) and self._named_table(token.name)
+        behind_schema = self._last is not None and self._last.key == "."
+        return (token.kind is QUOTED or is_bare(token.text)) and self._named_table(token.name, self._in_schema if behind_schema else "")
 
-    def _named_table(self, name: str) -> bool:
-        if self._in_schema:
-            return name in self._schema.schemas[self._in_schema] and self._name_source(name, self._schema.columns(name))
+    def _named_table(self, name: str, schema: str) -> bool:
+        if schema:
+            return name in self._schema.schemas[schema] and self._name_source(name, self._schema.columns(name))
         if name in self.scopes.ctes:
             return self._name_source(name, self.scopes.ctes[name])
         if name in self._schema.tables:
@@ -105,7 +112,7 @@ class Reader:
         if name in self._schema.schemas or name in SYSTEM_SCHEMAS:
             self.expects, self._in_schema = "dot", name
             return True
-        if name in FUNCTION_COLUMNS:
+        if name in FUNCTION_COLUMNS and not self._changed:
             self.expects = "parenthesis"
             return self._name_source(name, self._schema.function_columns(name))
         return False
@@ -203,7 +210,7 @@ class Reader:
             frame.verb = key
         frame.sources, frame.asked, frame.unnamed = {}, {}, None
         frame.clause = "select" if key == "SELECT" else "other"
-        return True if key == "SELECT" else self._expect_table(words=BEHIND_VERB[key])
+        return True if key == "SELECT" else self._expect_table(BEHIND_VERB[key], changed=True)
 
     def _open(self, token: Token, kind: str = "plain") -> bool:
         frame, last = self.scopes.innermost, self._last
@@ -215,7 +222,7 @@ class Reader:
         self.scopes.frames.append(opened)
         if kind == "source":
             opened.clause = "from"
-            return self._expect_table(words=BEHIND_PARENTHESIS)
+            return self._expect_table(BEHIND_PARENTHESIS)
         return True
 
     def _may_list_columns(self, frame: Frame, alias: str) -> bool:
