@@ -38,7 +38,7 @@ _ABSENT = re.compile(
     r"|\bcontains? nothing (?:about|on)\b|\blacks? an? (?:column|field)\b|\bmissing from\b"
     r"|\b(?:does|do)(?: not|n't) (?:hold|store|keep|record|contain|include|track|have|appear)\b"
     r"|\bthere (?:is not|isn't) (?:an?|any|enough) (?:such )?(?:table|view|column|field|data|information)\b"
-    r"|\b(?:cannot|can't|can not|could not|couldn't|do not|don't) (?:find|see) (?:that|it|this|any|an?) ?(?:table|view|column|field|data|in\b)"
+    r"|\b(?:cannot|can't|can not|could not|couldn't|do not|don't) (?:find|see) (?:that|it|this|any|an?) ?(?:view|column|field|data|in\b)"
     r"|\b(?:cannot|can't|can not|not possible to) (?:be )?(?:answer(?:ed)?|told|known)(?: (?:that|this|it))? (?:from|with)\b"
     r"|(?:\bnot|n't) a question (?:for|about) (?:the|this|a) database\b",
     re.IGNORECASE,
