@@ -15,6 +15,7 @@ from vgpt2.datagen.faults import ACCEPTS_FAKE, FAULTS, REFUSES_REAL
 from vgpt2.datagen.names import Names
 from vgpt2.datagen.similarity import normalised
 from vgpt2.datagen.statements import UNREAL, Reading, Unreal
+
 _WORD = re.compile(r"[A-Za-z_]\w*")
 
 
