@@ -7,7 +7,7 @@ nothing else, so the page loads nothing and sends nothing.
 import base64
 import hashlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,15 @@ FIRST_SCREEN_ROWS = 16
 NO_BREAK = "\u00a0"
 LOST_SHOWN = 3
 MARKS = {"better": "▲", "worse": "▼", "same": "=", "cannot tell": "?"}
+
+# in what shown failures differ from each other, the most telling choice first
+_PARTS: tuple[Callable[[Judged], tuple[str, ...]], ...] = (
+    lambda a: (a.theme, a.group, a.answer),
+    lambda a: (a.theme, a.answer),
+    lambda a: (a.answer,),
+    lambda a: (a.group,),
+    lambda a: (a.id,),
+)
 
 STYLE, SCRIPT = (Path(__file__).with_name(name).read_text("utf-8") for name in ("page.css", "page.js"))
 
@@ -156,9 +165,9 @@ def _instructive(wrong: Sequence[Judged]) -> list[Judged]:
     common = Counter(a.theme for a in wrong)
     by_worth = sorted(wrong, key=lambda a: (a.collapse is not None, not a.findings, -common[a.theme], len(a.answer)))
     chosen: list[Judged] = []
-    for differs in (("theme", "group", "answer"), ("theme", "answer"), ("answer",), ("group",), ("id",)):
+    for parts in _PARTS:
         for answer in by_worth:
-            if all(getattr(answer, part) != getattr(other, part) for other in chosen for part in differs):
+            if not any(same == other for one in chosen for same, other in zip(parts(answer), parts(one))):
                 chosen.append(answer)
     return chosen[:FAILURES]
 

@@ -1,6 +1,7 @@
 """Answers of models that know nothing, under the constraint: no unreal table, no unreal qualified column, always a way out."""
 
 import random
+import re
 from pathlib import Path
 
 import pytest
@@ -36,7 +37,7 @@ def unreal(answer: str) -> list[str]:
     """Unreal tables and qualified columns in the SQL of an answer."""
     found = []
     for sql in sql_blocks(answer):
-        lines = sql.split("\n")
+        lines = re.split(r"\r\n|\r|\n", sql)
         for f in check(sql, CORE):
             qualified = f.code == "unknown_column" and lines[f.line - 1][: f.column - 1].rstrip(" [").endswith(".")
             found += [f.name] if f.code == "unknown_table" or qualified else []

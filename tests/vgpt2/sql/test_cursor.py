@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 from pathlib import Path
 
 import pytest
@@ -30,7 +31,7 @@ def refused_at(sql: str) -> str | None:
 
 def unreal(sql: str) -> list[str]:
     """Tables and qualified columns that the checker does not find."""
-    lines = sql.split("\n")
+    lines = re.split(r"\r\n|\r|\n", sql)
     findings = [f for f in check(sql, CORE) if f.code in ("unknown_table", "unknown_column")]
     return [f.name for f in findings if f.code == "unknown_table" or lines[f.line - 1][: f.column - 1].rstrip(" [").endswith(".")]
 
