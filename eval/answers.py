@@ -109,15 +109,14 @@ def made(loaded: Loaded, items: Sequence[Item], decoding: Decoding, progress: Pr
 
 def _finished(question: str, sample: int, text: str, tokens: Sequence[Token], began: float) -> Answer:
     pieces = [(token.text, token.logp or 0.0) for token in tokens]
-    about_names = identifier_logp(text, pieces)
+    logp, about_names = sum(logp for _, logp in pieces), identifier_logp(text, pieces)
     return Answer(
         question,
         text,
         sample,
         sum(token.id is not None for token in tokens),
         round(time.monotonic() - began, 3),
-        round(sum(logp for _, logp in pieces), LOGP_DIGITS),
-        None if about_names is None else round(about_names, LOGP_DIGITS),
+        *(round(value, LOGP_DIGITS) if value is not None and isfinite(value) else None for value in (logp, about_names)),
     )
 
 

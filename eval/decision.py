@@ -18,7 +18,8 @@ def decision(judged: Sequence[Judged]) -> str:
     right, n = sum(a.right for a in counted_ones), len(counted_ones)
     low, high = intervals.wilson(right, n)
     share = right / n if n else 0.0
-    said = f"{100 * share:.0f} % [{100 * low:.0f}-{100 * high:.0f}]"
+    digits = 1 if share != OVERALL_WANT and round(100 * share) == round(100 * OVERALL_WANT) else 0  # 80.5 % is more than 80 %
+    said = f"{100 * share:.{digits}f} % [{100 * low:.0f}-{100 * high:.0f}]"
     if share > OVERALL_WANT:
         return f"deploy rule met: {said} > {100 * OVERALL_WANT:.0f} %"
     return f"deploy rule not met: {said}, more than {100 * OVERALL_WANT:.0f} % is wanted"

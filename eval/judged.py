@@ -15,7 +15,6 @@ from eval.execution.match import Execution, Runner, is_available
 from eval.failures import theme_of
 from eval.structural import Likeness, best_likeness
 from vgpt2.datagen.names import Names
-from vgpt2.datagen.rules import Context
 from vgpt2.datagen.statements import Reading
 from vgpt2.judging import Item, Verdict, abstains, existence, judge
 from vgpt2.sql.extract import claims, sql_blocks
@@ -62,7 +61,6 @@ class Judge:
     def __init__(self, names: Names, *, executes: bool = True) -> None:
         """Without `executes`, or without sqlglot, queries are compared by structure alone."""
         self._names = names
-        self._words = Context(names).words
         self._runner = Runner(names.catalogue) if executes and is_available() else None
 
     @property
@@ -83,7 +81,7 @@ class Judge:
         question, blocks = item.messages[-1]["content"], sql_blocks(answer)
         asks_existence = item.kind == "exists"
         said = existence(answer, item.expect["name"]) if asks_existence else None
-        reading = Reading(answer, question, self._names, self._words)
+        reading = Reading(answer, question, self._names, self._names.words)
         execution = self._executed(item, verdict, blocks)
         golds, more = _golds(item), bool(item.expect.get("more_columns"))
         likeness = best_likeness(golds, blocks, catalogue, more_columns=more) if golds and verdict.passed.get("resolves") else None

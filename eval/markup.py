@@ -7,6 +7,7 @@ from typing import Any
 
 from eval.judged import Judged
 
+_WORD = re.compile(r"\[[^\]\n]{0,200}\]|[\w.#@$]{1,200}|\S")
 # what browsers may not show at all, and what reverses the direction of the text around it
 UNSHOWABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\x80-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
 
@@ -38,7 +39,8 @@ def percent(share: float) -> str:
 def marked(answer: Judged, limit: int) -> str:
     """The answer's text, at most `limit` characters, with every finding's place underlined."""
     said = answer.answer
-    spans = sorted({span for finding in answer.findings if (span := _span(said, finding)) and span[1] <= limit})
+    found = {span for finding in answer.findings if (span := _span(said, finding)) and span[1] <= limit}
+    spans = sorted(found, key=lambda span: (span[0], -span[1]))  # of those that begin together the longest
     html, done = "", 0
     for start, end in spans:
         if start >= done:
@@ -55,4 +57,8 @@ def _span(answer: str, finding: dict[str, Any]) -> tuple[int, int] | None:
     if start < 0 or not finding["name"] or not 1 <= finding["line"] <= len(lines):
         return None
     start += sum(len(line) + 1 for line in lines[: finding["line"] - 1]) + finding["column"] - 1
-    return start, start + len(finding["name"])
+    name = str(finding["name"])
+    if answer.startswith(name, start) and not (name[-1:].isalnum() and answer[start + len(name) :][:1].isalnum()):
+        return start, start + len(name)
+    word = _WORD.match(answer, start)  # the finding names another thing than stands there: an alias, a key
+    return (start, word.end()) if word else None

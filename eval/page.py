@@ -6,7 +6,8 @@ nothing else, so the page loads nothing and sends nothing.
 
 import base64
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +16,24 @@ from eval.abstention import PENALTIES, abstention_scores, risk_coverage
 from eval.judged import Judged
 from eval.markup import framed, marked, percent, row, section, text
 from eval.page_answers import all_answers
-from eval.paired import Cell, Comparison, Line, sentence
+from eval.paired import Cell, Comparison, Line, sentence, without_base
 from eval.scores import rates
 
 FAILURES = 3
+QUESTION_SHOWN = 110
 FIRST_SCREEN_ROWS = 16
 NO_BREAK = "\u00a0"
-LOST_SHOWN = 5
+LOST_SHOWN = 3
 MARKS = {"better": "▲", "worse": "▼", "same": "=", "cannot tell": "?"}
+
+# in what shown failures differ from each other, the most telling choice first
+_PARTS: tuple[Callable[[Judged], tuple[str, ...]], ...] = (
+    lambda a: (a.theme, a.group, a.answer),
+    lambda a: (a.theme, a.answer),
+    lambda a: (a.answer,),
+    lambda a: (a.group,),
+    lambda a: (a.id,),
+)
 
 STYLE, SCRIPT = (Path(__file__).with_name(name).read_text("utf-8") for name in ("page.css", "page.js"))
 
@@ -49,6 +60,7 @@ def render(comparison: Comparison) -> str:
             _rates(comparison),
             _limits(comparison),
             _attribution(comparison),
+            _latency(comparison),
             _confusion(comparison),
             _intervals(comparison),
             all_answers(comparison),
@@ -75,9 +87,9 @@ def _bars(comparison: Comparison, lines: Sequence[Line]) -> str:
     body = ""
     for line in lines:
         cells = "".join(f"<td>{_count(cell)} {_sign(cell)}</td>" for cell in line.cells)
-        want = "" if line.want is None else f"≥ {percent(line.want)}"
+        want = "" if line.want is None else f"≥ {percent(line.want)}".replace(" ", NO_BREAK)
         body += f'<tr><th scope="row">{text(line.title)}</th><td>{_bar(line)}</td>{cells}<td>{want}</td></tr>'
-    return framed(["share of the answers", "0 to 100 %", *comparison.names, "want"], body)
+    return f'<div class="bars">{framed(["share of the answers", "0 to 100 %", *comparison.names, "want"], body)}</div>'
 
 
 def _intervals(comparison: Comparison) -> str:
@@ -149,32 +161,40 @@ def _failures(comparison: Comparison) -> str:
 
 
 def _instructive(wrong: Sequence[Judged]) -> list[Judged]:
-    """At most three failures: first those with a finding to point at, of different groups, short ones before long ones."""
-    by_worth = sorted(wrong, key=lambda a: (a.collapse is not None, not a.findings, len(a.answer)))
-    first_of_group = {a.group: a for a in reversed(by_worth)}
-    chosen = sorted(first_of_group.values(), key=by_worth.index)
-    return [*chosen, *(a for a in by_worth if a not in chosen)][:FAILURES]
+    """At most three failures of the commonest themes, no text twice: those with a finding to point at, short ones before long ones."""
+    common = Counter(a.theme for a in wrong)
+    by_worth = sorted(wrong, key=lambda a: (a.collapse is not None, not a.findings, -common[a.theme], len(a.answer)))
+    chosen: list[Judged] = []
+    for parts in _PARTS:
+        for answer in by_worth:
+            if not any(same == other for one in chosen for same, other in zip(parts(answer), parts(one))):
+                chosen.append(answer)
+    return chosen[:FAILURES]
 
 
 def _ending(question: str) -> str:
-    """The last line of a question, where what is asked stands; the schema is above it."""
-    return question.rstrip().rpartition("\n")[2][-200:]
+    """The last line of a question, where what is asked stands, or its last words; the schema is above it."""
+    line = question.rstrip().rpartition("\n")[2]
+    return line if len(line) <= QUESTION_SHOWN else f"… {line[-QUESTION_SHOWN:].partition(' ')[2]}"
 
 
 def _foot(comparison: Comparison) -> str:
     source = comparison.sources[-1]
     suites = ", ".join(f"{name} {sha[:12]}" for name, sha in source["suites"].items())
     made = "; ".join(f"{name}: {_made(source)}" for name, source in zip(comparison.names, comparison.sources))
-    return (
-        f"<footer>{len(comparison.answers[0])} questions · suite {text(suites)} · catalogue {text(source['catalogue'][:12])} · "
-        f"scorer {text(source['scorer'][:12])} · {text(made)}<br>▲ better, ▼ worse: the flips against the model before are not chance "
-        "(McNemar, exact, 5 %); = same: at most 1 answer in 20 flipped; ? cannot tell</footer>"
+    call = " · ".join(str(source["latency"][part]) for part in ("date", "command") if part in source["latency"])
+    legend = (
+        "▲ better, ▼ worse: the flips against the model before are not chance (McNemar, exact, 5 %); "
+        "= same: at most 1 answer in 20 flipped; ? cannot tell"
     )
+    facts = f"suite {suites} · catalogue {source['catalogue'][:12]} · scorer {source['scorer'][:12]} · {made}"
+    lines = [" · ".join(filter(None, (f"{len(comparison.answers[0])} questions", facts, call))), legend, without_base(comparison)]
+    return f"<footer>{'<br>'.join(text(line) for line in lines if line)}</footer>"
 
 
 def _made(source: Mapping[str, Any]) -> str:
     facts = {**source["generation"], "prompts": source["prompts"], "retrieval": source["retrieval"]}
-    return ", ".join(f"{key} {str(value)[:12]}" for key, value in facts.items() if isinstance(value, str))
+    return ", ".join(f"{key} {value if key == 'decoding' else value[:12]}" for key, value in facts.items() if isinstance(value, str))
 
 
 def _themes(comparison: Comparison) -> str:
@@ -182,7 +202,9 @@ def _themes(comparison: Comparison) -> str:
     found = decision.advice(list(comparison.answers[-1].values()))
     if not found:
         return ""
-    body = "".join(row(theme, (count, remedy)) for count, theme, remedy in found)
+    body = "".join(
+        f'<tr><th scope="row">{text(theme)}</th><td>{count}</td><td class="long">{text(remedy)}</td></tr>' for count, theme, remedy in found
+    )
     return section(f"Wrong answers of {comparison.names[-1]} by theme", framed(["theme", "answers", "data to add"], body))
 
 
@@ -226,6 +248,16 @@ def _attribution(comparison: Comparison) -> str:
     if found is None:
         return ""
     return section("Where right answers are lost", f"<pre>{text(attribution.text(found))}</pre>")
+
+
+def _latency(comparison: Comparison) -> str:
+    """Seconds and tokens of each model's answers, where its file tells them."""
+    body = ""
+    for name, source in zip(comparison.names, comparison.sources):
+        cost = source.get("latency", {})
+        if "median_s" in cost:
+            body += row(name, (f"{cost['median_s']:.2f} s", f"{cost['p95_s']:.2f} s", f"{cost['tokens']:,}" if "tokens" in cost else ""))
+    return section("Latency", framed(["answers of", "median", "95 % within", "tokens in all"], body)) if body else ""
 
 
 def _confusion(comparison: Comparison) -> str:

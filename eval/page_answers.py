@@ -50,9 +50,9 @@ def _verdicts(answers: list[Judged]) -> list[str]:
 def _given(name: str, answer: Judged) -> str:
     verdict = "right" if answer.right else answer.reason
     collapse = f", {answer.collapse}" if answer.collapse else ""
-    notes = [f"{finding['code']}: {finding['message']}" for finding in answer.findings[:SHOWN_FINDINGS]]
+    notes = [f"⚠ {finding['code']}: {finding['message']}" for finding in answer.findings[:SHOWN_FINDINGS]]
     if answer.unreal:
-        notes.append(f"names that do not exist: {', '.join(answer.unreal)}")
+        notes.append(f"⚠ names that do not exist: {', '.join(answer.unreal)}")
     if answer.result is not None:
         notes.append(f"result: {answer.result}")
     if answer.differs_in:

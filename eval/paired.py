@@ -102,8 +102,21 @@ def compare(reports: Sequence[Mapping[str, Any]]) -> Comparison:
     tables = [scores.rows(list(found.values()), thresholds) for found in answers]
     passed = [scores.outcomes(found.values(), thresholds) for found in answers]
     lines = [_line([table[place] for table in tables], passed) for place in range(len(tables[0]))]
-    sources = tuple({key: value for key, value in report.items() if key not in ("answers", "rows", "cost")} for report in reports)
+    sources = tuple(_source(report) for report in reports)
     return Comparison(tuple(str(report["name"]) for report in reports), tuple(lines), answers, sources)
+
+
+def _source(report: Mapping[str, Any]) -> dict[str, Any]:
+    """What a report was made of and how long that took, without its answers."""
+    kept = {key: value for key, value in report.items() if key not in ("answers", "rows", "cost")}
+    return kept | {"latency": {key: value for key, value in report.get("cost", {}).items() if key != "seconds"}}
+
+
+def without_base(comparison: Comparison) -> str | None:
+    """What to say where the first model is an adapter already, so that nobody sees what training did to its base."""
+    if "adapter" not in comparison.sources[0]["generation"]:
+        return None
+    return "no row of the base model: judge it with --model on the same suites and put it first in python -m eval.compare"
 
 
 def sentence(comparison: Comparison) -> str:

@@ -12,7 +12,7 @@ from eval.answers import Answer
 from eval.execution.match import is_available
 from eval.failures import counted
 from eval.judged import Judged
-from eval.paired import Cell, Comparison, Line, sentence
+from eval.paired import Cell, Comparison, Line, sentence, without_base
 from eval.passes import passes
 from eval.suites import Suite
 from vgpt2 import atomic
@@ -36,8 +36,15 @@ class Setting:
     generation: Mapping[str, Any]
 
 
-def build(setting: Setting, suites: Sequence[Suite], samples: Sequence[Sequence[Judged]], answers: Sequence[Answer]) -> dict[str, Any]:
-    """The content of report.json; but for `cost` nothing in it depends on the machine or the date.
+def build(
+    setting: Setting,
+    suites: Sequence[Suite],
+    samples: Sequence[Sequence[Judged]],
+    answers: Sequence[Answer],
+    *,
+    call: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
+    """The content of report.json; but for `cost`, which holds the date and command of the `call`, nothing in it depends on the machine.
 
     `samples` are the judged answers to each question; the first ones make the table, all of them pass@k.
     """
@@ -57,7 +64,7 @@ def build(setting: Setting, suites: Sequence[Suite], samples: Sequence[Sequence[
         "risk_coverage": asdict(curve) if curve else None,
         "themes": dict(counted(a.theme for a in judged)),
         "decision": decision.decision(judged),
-        "cost": _cost(answers),
+        "cost": _cost(answers) | dict(call or {}),
         "rows": [asdict(row) for row in scores.rows(judged, thresholds)],
         "answers": [asdict(answer) for answer in judged],
     }
@@ -123,7 +130,8 @@ def table(comparison: Comparison) -> str:
     lines = ["  ".join(text.ljust(width) for text, width in zip(row, widths)).rstrip() for row in grid]
     lost = [attribution.text(comparison.attribution)] if comparison.attribution else []
     said = f"{sentence(comparison)} · {len(comparison.answers[0])} questions"
-    return "\n".join([*lines, said, LEGEND, *_flips(comparison), *lost])
+    base = without_base(comparison)
+    return "\n".join([*lines, said, LEGEND, *([base] if base else []), *_flips(comparison), *lost])
 
 
 def _flips(comparison: Comparison) -> list[str]:

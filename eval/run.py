@@ -6,6 +6,7 @@ python -m eval.run --checkpoint checkpoints/sft/best --suite demo --catalogue da
 import argparse
 import json
 import re
+import shlex
 import sys
 import time
 from collections.abc import Sequence
@@ -95,9 +96,16 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     if not 0 <= args.temperature <= 10 or (args.samples > 1 and not args.temperature and not args.answers):
         parser.error("--samples needs --temperature above 0 (at most 10): greedy answers are all the same")
     args.name = args.name or args.out.name
+    args.call = called(sys.argv[1:] if argv is None else argv)
     if not NAME.fullmatch(args.name):
         parser.error(f"--name {args.name[:40]!r}: allowed are up to 32 letters, digits, blanks and . _ -")
     return args
+
+
+def called(argv: Sequence[str]) -> dict[str, str]:
+    """Date and command for the foot of a report; of absolute paths the last part alone, since a report goes to others."""
+    said = [Path(part).name if Path(part).is_absolute() else part for part in argv]
+    return {"date": time.strftime("%Y-%m-%d"), "command": shlex.join(["python", "-m", "eval.run", *said])}
 
 
 def run(args: argparse.Namespace) -> None:
@@ -121,7 +129,7 @@ def run(args: argparse.Namespace) -> None:
     samples = judge_all(names, items, by_question, shown)
     args.out.mkdir(parents=True, exist_ok=True)
     setting = report.Setting(args.name, args.limit, args.retrieval, names.catalogue.fingerprint, prompts_hash(items), generation)
-    content = report.build(setting, chosen, samples, [answer for item in items for answer in by_question[item.id]])
+    content = report.build(setting, chosen, samples, [answer for item in items for answer in by_question[item.id]], call=args.call)
     comparison = compare([content])
     report.write(content, comparison, args.out)
     if args.tensorboard:

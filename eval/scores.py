@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import vgpt2.datagen.statements
+import vgpt2.datagen
 import vgpt2.judging
 import vgpt2.sql
 from eval import intervals
@@ -145,14 +145,19 @@ def rates(judged: Sequence[Judged]) -> dict[str, float]:
     return found
 
 
+def scorer_files() -> list[Path]:
+    """The source of everything that decides a verdict."""
+    folder, data = Path(__file__).parent, Path(vgpt2.datagen.__file__).parent
+    own = [folder / f"{name}.py" for name in ("scores", "judged", "structural", "failures", "intervals")]
+    readers = [data / f"{name}.py" for name in ("statements", "names", "answers", "repair")]
+    packages = (folder / "execution", Path(vgpt2.sql.__file__).parent)
+    return [*own, *readers, Path(vgpt2.judging.__file__), *(path for package in packages for path in sorted(package.rglob("*.py")))]
+
+
 def scorer_hash() -> str:
-    """sha256 over the source of everything that decides a verdict, and the version of the translator that it runs queries through."""
-    folder, sql = Path(__file__).parent, Path(vgpt2.sql.__file__).parent
-    names = ("scores.py", "judged.py", "structural.py", "failures.py")
-    own = [Path(intervals.__file__), Path(vgpt2.judging.__file__), Path(vgpt2.datagen.statements.__file__)]
-    files = [*(folder / name for name in names), *own]
+    """sha256 over the scorer's source and the version of the translator that it runs queries through."""
     digest = hashlib.sha256(_sqlglot_version().encode())
-    for path in [*files, *sorted((folder / "execution").rglob("*.py")), *sorted(sql.rglob("*.py"))]:
+    for path in scorer_files():
         digest.update(path.name.encode() + b"\0" + path.read_bytes().replace(b"\r\n", b"\n") + b"\0")
     return digest.hexdigest()
 

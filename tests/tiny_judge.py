@@ -54,7 +54,11 @@ def gold(item: Item) -> str:
     if item.kind == "sql":
         return f"```sql\n{item.expect['sql']}\n```"
     if item.kind == "column":
-        return f"{item.expect['table']}.{item.expect['column']} holds it."
+        named = f"{item.expect['table']}.{item.expect['column']} holds it."
+        return named if item.expect["column"] else f"{item.expect['table']} has no such column."
+    if item.kind == "abstain":
+        candidates = item.expect.get("candidates")
+        return f"Do you mean {candidates[0]} or {candidates[1]}?" if candidates else "That is not stored in this database."
     return accepter(item) if item.expect["exists"] else refuser(item)
 
 

@@ -3,24 +3,25 @@
     constraints = NameConstraints(catalogue, tokenizer)
     Request(prompt, 256, constraint=constraints.of_answer)
 
-A token is tried on the text: the cursor of vgpt2.sql goes on by it and says whether every name so far is real or can become real. Only
-where the model's own choice is refused are the tokens looked up that spell names from here; these masks are kept by place and beginning.
+A token is tried on the text: the cursor of vgpt2.sql goes on by it and says whether every name so far is real or can become real. It is
+allowed only where a way to an end of the answer is known, and the next character of that way is always allowed: so there is no dead end.
+Only where the model's own choice is refused are the tokens looked up that spell names from here; these masks are kept by place.
 """
 
 from __future__ import annotations
 
-import codecs
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator
 
 import torch
 from torch import Tensor
 
 from vgpt2.sql.catalogue import Catalogue
-from vgpt2.sql.cursor import Cursor, Schema
-from vgpt2.sql.extract import open_sql
+from vgpt2.sql.cursor import Schema, UnfinishedAnswer, each
 from vgpt2.tokenizer import ChatTokenizer
 
 MASKS = 512  # kept at once: 25 MB of a vocabulary of 49,152
+WAYS = 16_384
+MOST_REFUSED = 32  # tokens tried one by one at a place; then the way out alone is left
 
 
 class NameConstraints:
@@ -37,116 +38,136 @@ class NameConstraints:
         # control tokens have no spelling: they stay out of an answer
         self.silent = torch.tensor([not spelling for spelling in self.spellings])
         self.begins_word = torch.tensor([_is_word(spelling[:1]) for spelling in self.spellings])
-        # marks of a fence depend on what stands before them on the line, and are left to the model's own choice
-        self.signs = [n for n, spelling in enumerate(self.spellings) if spelling and not any(map(_is_no_sign, _each(spelling)))]
+        self.signs = _signs(self.spellings)
         self.masks: dict[tuple[object, ...], Tensor] = {}
+        self.ways: dict[tuple[object, ...], bytes | None] = {}
 
     def of_answer(self) -> NameConstraint:
         """The constraint of one answer, from its first token."""
         return NameConstraint(self)
 
+    def way_out(self, state: UnfinishedAnswer) -> bytes | None:
+        """What leads, byte by byte, to a state in which the answer may end; b'' where it may, None where nothing was found."""
+        if state.may_end():
+            return b""
+        key = state.place if state.is_sure else None  # elsewhere the answer decides what is SQL
+        if key is None:
+            return self._found_way(state)
+        if key not in self.ways:
+            if len(self.ways) >= WAYS:
+                self.ways.clear()
+            self.ways[key] = self._found_way(state)
+        return self.ways[key]
+
+    def _found_way(self, state: UnfinishedAnswer) -> bytes | None:
+        return next((way for way in state.ways() if self._leads_out(state, way)), None)
+
+    def _leads_out(self, state: UnfinishedAnswer, way: bytes) -> bool:
+        found: UnfinishedAnswer | None = state
+        for byte in each(way):
+            found = found.after(byte) if found is not None and byte in self.ids else None
+        return found is not None and found.may_end()
+
 
 class NameConstraint:
-    """The constraint of one answer: its text so far, and the cursor of the SQL that it ends in."""
+    """The constraint of one answer: its text so far, the cursor of the SQL that it ends in, and a way to its end."""
 
     def __init__(self, shared: NameConstraints) -> None:
         self._shared = shared
-        self._state = _State("", b"", None, None)
-        self._tried: dict[int, _State | None] = {}
+        self._state, self._way = UnfinishedAnswer(shared.schema), b""
+        self._tried: dict[int, tuple[UnfinishedAnswer, bytes] | None] = {}
+
+    @property
+    def text(self) -> str:
+        return self._state.text
+
+    @property
+    def promised(self) -> int | None:
+        """A token that is always allowed: the next one of a way out; None where the answer may end."""
+        return self._shared.ids[self._way[:1]][0] if self._way else None
 
     def allows(self, token_id: int) -> bool:
         """Whether the answer can go on with the token, or end with it."""
         if token_id in self._shared.eos_ids:
-            cursor = self._state.cursor
-            return cursor is None or cursor.may_end()
+            return not self._way
         if token_id not in self._tried:
-            spelling = self._shared.spellings[token_id]
-            self._tried[token_id] = self._state.after(spelling, self._shared.schema) if spelling else None
+            self._tried[token_id] = self._try(self._shared.spellings[token_id])
         return self._tried[token_id] is not None
 
     def feed(self, token_id: int) -> None:
         assert self.allows(token_id), "a token that the constraint refuses"
-        state = self._tried[token_id]
-        assert state is not None
-        self._state, self._tried = state, {}
+        tried = self._tried[token_id]
+        assert tried is not None
+        (self._state, self._way), self._tried = tried, {}
 
     def allowed(self) -> Tensor:
         """(V,) bool: tokens that may come; a refused one is told here, others are refused when they are tried."""
-        cursor = self._state.cursor
-        if cursor is not None and cursor.expects_name and not cursor.is_commenting:
-            mask = self._names(cursor).clone()
+        shared, state = self._shared, self._state
+        refused = [token_id for token_id, tried in self._tried.items() if tried is None]
+        if len(refused) > MOST_REFUSED:
+            mask = torch.zeros_like(shared.silent)
+        elif state.expects_name:
+            mask = self._names().clone()
         else:
-            mask = ~self._shared.silent
-            if cursor is not None and self._state.after(b"\n", self._shared.schema) is None:
-                mask &= self._shared.begins_word  # a name that must not end here
-        mask[[n for n in self._shared.eos_ids if n < len(mask)]] = cursor is None or cursor.may_end()
-        refused = [token_id for token_id, state in self._tried.items() if state is None]
+            mask = ~shared.silent
+            if self._way and state.after(b"\n") is None:
+                mask &= shared.begins_word  # a name that must not end here
         mask[refused] = False
+        mask[[n for n in shared.eos_ids if n < len(mask)]] = not self._way
+        if self._way:
+            mask[shared.ids[self._way[:1]]] = True
         return mask
 
-    def _names(self, cursor: Cursor) -> Tensor:
-        """The tokens that go on with a name, and the signs that may stand before or behind it."""
-        shared = self._shared
-        prefix, in_brackets = cursor.pending
-        key = (cursor.place, self._state.held)
-        has_begun = bool(prefix or in_brackets or self._state.held)
+    def _try(self, spelling: bytes) -> tuple[UnfinishedAnswer, bytes] | None:
+        """The state behind the spelling, with a way out of it; None where there is none."""
+        state = self._state.after(spelling) if spelling else None
+        if state is None:
+            return None
+        if len(spelling) == 1 and spelling == self._way[:1]:
+            return state, self._way[1:]  # on the way that was found before, where nothing stands in it
+        way = self._shared.way_out(state)
+        return None if way is None else (state, way)
+
+    def _names(self) -> Tensor:
+        """The tokens that go on with a name, and those that may stand before or behind it."""
+        shared, state = self._shared, self._state
+        key = state.place
+        assert key is not None
         if key not in shared.masks:
             if len(shared.masks) >= MASKS:
                 shared.masks.clear()
-            begun = prefix.encode() + self._state.held
-            spelt = [name.encode() for name in cursor.going_on()]
-            ids = set(self._spelling({name[len(begun) :] for name in spelt if name.startswith(begun)}, blank=not has_begun))
-            ids.update(n for n in shared.signs if self._state.after(shared.spellings[n], shared.schema) is not None)
-            mask = torch.zeros(len(shared.spellings), dtype=torch.bool)
-            mask[sorted(ids)] = True
+            mask = torch.zeros_like(shared.silent)
+            mask[sorted(set(self._spelling()))] = True
+            if state.begun and state.after(b"\n") is not None:
+                mask |= ~shared.silent & ~shared.begins_word  # the name is whole
+            else:
+                mask[sorted(self._signs())] = True
             shared.masks[key] = mask
         return shared.masks[key]
 
-    def _spelling(self, rests: Iterable[bytes], *, blank: bool) -> Iterable[int]:
-        """Tokens that are a beginning of one of the rests, with a blank before it where one may stand."""
-        for beginning in {rest[:end] for rest in rests for end in range(1, len(rest) + 1)}:
+    def _spelling(self) -> Iterator[int]:
+        """Tokens that are the beginning of what a name lacks, with a blank before it where one may stand."""
+        begun = self._state.begun
+        rests = {rest[:end] for rest in self._state.rests() for end in range(1, len(rest) + 1)}
+        for beginning in rests:
             yield from self._shared.ids.get(beginning, ())
-            if blank:
+            if not begun:
                 yield from self._shared.ids.get(b" " + beginning, ())
 
-
-class _State:
-    """An answer so far; never changed, since what may follow is tried from it."""
-
-    def __init__(self, text: str, held: bytes, start: int | None, cursor: Cursor | None) -> None:
-        self.text, self.held = text, held  # held: the bytes of an unfinished character
-        self.start, self.cursor = start, cursor
-
-    def after(self, spelling: bytes, schema: Schema) -> _State | None:
-        """The answer with these bytes more; None where its SQL would name what does not exist."""
-        whole, held = _whole(self.held + spelling)
-        text = self.text + whole
-        start = open_sql(text)
-        if start is None:
-            return _State(text, held, None, None)
-        same = start == self.start and self.cursor is not None
-        cursor = self.cursor.copy() if same and self.cursor is not None else Cursor(schema)
-        if not cursor.feed(whole if same else text[start:]):
-            return None
-        if held and cursor.expects_name and not cursor.is_commenting:
-            begun = cursor.pending[0].encode() + held
-            if not any(name.encode().startswith(begun) for name in cursor.going_on()):
-                return None
-        return _State(text, held, start, cursor)
+    def _signs(self) -> Iterator[int]:
+        shared, state = self._shared, self._state
+        for first, token_ids in shared.signs.items():
+            if state.after(first) is not None:
+                yield from (n for n in token_ids if state.after(shared.spellings[n]) is not None)
 
 
-def _whole(data: bytes) -> tuple[str, bytes]:
-    """The text of whole characters, and the bytes of one that is not whole yet."""
-    decoder = codecs.getincrementaldecoder("utf-8")("replace")
-    return decoder.decode(data), decoder.getstate()[0]
-
-
-def _each(spelling: bytes) -> Sequence[bytes]:
-    return [spelling[n : n + 1] for n in range(len(spelling))]
-
-
-def _is_no_sign(byte: bytes) -> bool:
-    return _is_word(byte) or byte in (b"`", b"~")
+def _signs(spellings: Iterable[bytes]) -> dict[bytes, list[int]]:
+    """Tokens without a letter by their first byte; marks of a fence depend on what stands before them and are the model's own choice."""
+    found: dict[bytes, list[int]] = {}
+    for token_id, spelling in enumerate(spellings):
+        if spelling and not any(_is_word(byte) or byte in (b"`", b"~") for byte in each(spelling)):
+            found.setdefault(spelling[:1], []).append(token_id)
+    return found
 
 
 def _is_word(byte: bytes) -> bool:

@@ -30,12 +30,17 @@ BROKEN_SQL = frozenset({"syntax", "unknown_table", "unknown_column", "unknown_qu
 LIST_ENDS = frozenset({"WHERE", "GROUP", "ORDER", "HAVING", "UNION", "EXCEPT", "INTERSECT", "SELECT", "OPTION", "ON"})
 # ways to say that data is not there, beside the denial of a name
 _ABSENT = re.compile(
-    r"\bnot (?:in|part of) (?:the |this |our )?(?:schema|database|catalogue|catalog|data)\b"
-    r"|\bno (?:table|view|column|data|object)\b[^.\n]{0,60}\b(?:holds?|stores?|keeps?|records?|has|have|says?)\b"
-    r"|\b(?:is|are)(?: not|n't) (?:stored|kept|recorded|held)\b"
-    r"|\b(?:does|do)(?: not|n't) (?:hold|store|keep|record)\b"
-    r"|\bcan(?:not|'t| not) be (?:answered|told|known) from\b"
-    r"|\bnot a question (?:for|about) (?:the|this|a) database\b",
+    r"\b(?:is|are)(?: not|n't) (?:a (?:column|field) of|(?:in|part of|stored|kept|recorded|held|available|tracked)\b)"
+    r"|\bnot (?:in|part of) (?:the |this |our )?(?:schema|database|catalogue|catalog|data)\b"
+    r"|\b(?:no|none of|nothing)\b[^.\n]{0,60}\b(?:tables?|views?|columns?|objects?|data|schema|database)\b[^.\n]{0,60}"
+    r"\b(?:holds?|stores?|keeps?|kept|records?|has|have|says?|matches|is for)\b"
+    r"|\b(?:has|have|holds?|contains?|there is|there's|see) no (?:such |\w+ )?(?:table|view|object|column|field|place|data|information)\b"
+    r"|\bcontains? nothing (?:about|on)\b|\blacks? an? (?:column|field)\b|\bmissing from\b"
+    r"|\b(?:does|do)(?: not|n't) (?:hold|store|keep|record|contain|include|track|have|appear)\b"
+    r"|\bthere (?:is not|isn't) (?:an?|any|enough) (?:such )?(?:table|view|column|field|data|information)\b"
+    r"|\b(?:cannot|can't|can not|could not|couldn't|do not|don't) (?:find|see) (?:that|it|this|any|an?) ?(?:view|column|field|data|in\b)"
+    r"|\b(?:cannot|can't|can not|not possible to) (?:be )?(?:answer(?:ed)?|told|known)(?: (?:that|this|it))? (?:from|with)\b"
+    r"|(?:\bnot|n't) a question (?:for|about) (?:the|this|a) database\b",
     re.IGNORECASE,
 )
 REPEATED_SHARE, REPEATED_TOKENS, RUN_CHARACTERS = 0.5, 32, 60

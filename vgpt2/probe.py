@@ -9,6 +9,7 @@ Greedy and in evaluation mode: random state, module modes and gradients stay as 
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 
 from vgpt2.config import ProbeConfig
@@ -48,14 +49,18 @@ def probe(
 
     check() is called before every token and may raise to interrupt.
     """
-    requests = [Request(tokenizer.prompt(item.messages), max_new_tokens) for item in asked.items]
+    requests = [Request(tokenizer.prompt(item.messages), max_new_tokens, logps=True) for item in asked.items]
     answers: list[list[int]] = [[] for _ in requests]
+    broken = set()  # what a model of NaN writes is no answer, whatever it looks like
     budget = max(TOKEN_BUDGET, *(request.width for request in requests))
     for token in stream(model, requests, eos_ids=tokenizer.eos_ids, token_budget=budget):
         check()
         if token.id is not None:
             answers[token.request].append(token.id)
-    return task_metrics(asked.items, [tokenizer.decode(answer) for answer in answers], asked.catalogue)
+        if token.logp is None or not isfinite(token.logp):
+            broken.add(token.request)
+    texts = ["" if n in broken else tokenizer.decode(answer) for n, answer in enumerate(answers)]
+    return task_metrics(asked.items, texts, asked.catalogue)
 
 
 def task_metrics(items: Sequence[Item], answers: Sequence[str], catalogue: Catalogue) -> dict[str, float]:

@@ -18,6 +18,8 @@ def test_more_than_eighty_of_a_hundred_are_wanted():
     assert decision.is_met(answers(81, 19))
     # Wilson: centre (.81 + .0192) / 1.0384 = .7985, half 1.96 / 1.0384 * sqrt(.81 * .19 / 100 + 3.84 / 40000) = .0763
     assert decision.decision(answers(81, 19)) == "deploy rule met: 81 % [72-87] > 80 %"
+    assert decision.decision(answers(161, 39)).startswith("deploy rule met: 80.5 % [")
+    assert decision.decision(answers(159, 41)).startswith("deploy rule not met: 79.5 % [")
     assert "expand the suites, merge with python -m vgpt2.export, deploy" in decision.conclusion(answers(81, 19))
 
 

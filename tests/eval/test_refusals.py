@@ -4,15 +4,29 @@ from pathlib import Path
 
 import pytest
 
-from vgpt2.judging import existence
+from vgpt2.judging import abstains, existence
 
 SECTIONS = Path(__file__).with_name("refusals.txt").read_text("utf-8").split("\n= ")
 REFUSALS = [line for line in SECTIONS[0].splitlines() if not line.startswith("#")]
 COLUMN, REAL = (section.splitlines()[1:] for section in SECTIONS[1:])
 
 
+ABSTENTIONS, OTHERS = Path(__file__).with_name("abstentions.txt").read_text("utf-8").split("\n= other\n")
+
+
 def test_there_are_sixty_wordings():
     assert len(set(REFUSALS)) >= 60
+    assert len(set(ABSTENTIONS.splitlines()[1:])) >= 60
+
+
+@pytest.mark.parametrize("answer", ABSTENTIONS.splitlines()[1:])
+def test_data_that_is_not_there_is_said_in_many_ways(answer):
+    assert abstains(answer)
+
+
+@pytest.mark.parametrize("answer", OTHERS.splitlines())
+def test_a_negation_alone_abstains_from_nothing(answer):
+    assert not abstains(answer)
 
 
 @pytest.mark.parametrize("answer", REFUSALS)

@@ -220,6 +220,26 @@ def test_markdown_holds_no_answer(judged_report):
     assert "| SQL that resolves | 0/3 [0-56] | >= 90 % |" in text
 
 
+def test_a_finding_underlines_the_whole_name_at_its_place(judged_report):
+    """The finding on an alias stands at its table, whose name is longer; a name is never cut."""
+    sql = "```sql\nSELECT A.Foo FROM APTH A\n```"
+    html = page.render(compare([judged_report("sft", lambda _: sql)]))
+    assert set(re.findall(r"<u>(.*?)</u>", html)) == {"Foo", "APTH"}
+
+
+def test_a_page_without_the_base_says_so_and_tells_date_command_and_latency(judged_report):
+    content = judged_report("sft", gold)
+    assert "no row of the base model" not in report.table(compare([content]))
+    content["generation"] = {"adapter": "a" * 64}
+    content["cost"] = {"date": "2026-01-02", "command": "python -m eval.run", "median_s": 1.5, "p95_s": 2.5, "tokens": 1234}
+    comparison = compare([content])
+    assert "no row of the base model" in report.table(comparison)
+    said = parsed(page.render(comparison)).text
+    for part in ("no row of the base model", "2026-01-02 · python -m eval.run", "1.50 s", "1,234"):
+        assert part in said
+    assert "no row of the base model" not in report.table(compare([judged_report("base", accepter), content]))
+
+
 def test_a_page_of_failures_shows_three_of_different_groups(judged_report):
     wrong = [answer for answer in compare([judged_report("sft", silent)]).answers[0].values() if not answer.right]
     assert len({answer.group for answer in page._instructive(wrong)}) == 3

@@ -2,6 +2,7 @@
 
 import pytest
 import tiny_judge
+from test_layers import IMPORTS, MODULES
 from tiny_judge import accepter, gold, refuser, silent
 
 from eval import scores
@@ -98,6 +99,20 @@ def test_an_answer_goes_to_json_and_back(judged):
 
     answers = judged(lambda item: "```sql\nSELECT Fake FROM APTH\n```")
     assert [from_json(asdict(answer)) for answer in answers] == answers
+
+
+def test_the_scorer_s_hash_covers_every_module_that_a_verdict_imports():
+    found, todo = set(), ["eval.judged", "eval.scores"]
+    while todo:
+        name = todo.pop()
+        if name not in found and name in MODULES:
+            found.add(name)
+            todo += IMPORTS[name]
+    hashed = set(scores.scorer_files())
+    assert all(path.is_file() for path in hashed)
+    writes_files_only = {"vgpt2.atomic", "vgpt2", "eval"}
+    empty = {name for name in found if not MODULES[name].stat().st_size}
+    assert {name for name in found - writes_files_only - empty if MODULES[name] not in hashed} == set()
 
 
 def test_the_scorer_s_hash_changes_with_its_source_and_not_with_line_ends(monkeypatch, tmp_path):

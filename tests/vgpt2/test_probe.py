@@ -90,6 +90,19 @@ def test_the_probe_leaves_random_state_mode_and_gradients_unchanged(items, tmp_p
         assert_close(probed, plain, atol=0, rtol=0)
 
 
+def test_answers_of_numbers_that_are_not_finite_are_a_collapse(items, tmp_path):
+    folder = tmp_path / "model"
+    folder.mkdir()
+    write_tiny(folder)
+    model, tokenizer = load_model(folder, dtype=torch.float32, device="cpu"), ChatTokenizer.load(folder, system=None)
+    healthy = probe(model, tokenizer, asked(items), max_new_tokens=6, check=lambda: None)
+    with torch.no_grad():
+        model.model.norm.weight[0] = torch.nan
+    values = probe(model, tokenizer, asked(items), max_new_tokens=6, check=lambda: None)
+    assert healthy["task/collapse"] < values["task/collapse"] == 1
+    assert values["task/right"] == 0
+
+
 def test_the_probe_answers_alike_every_time(items, tmp_path):
     folder = tmp_path / "model"
     folder.mkdir()

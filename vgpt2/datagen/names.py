@@ -23,6 +23,7 @@ SPLITS = ("train", "pairs", "suite")  # SFT; preference sets; suites
 _SHARES = (0.6, 0.8)  # upper ends of train and pairs on [0, 1)
 _HELD_OUT_SHARE = 0.2
 _LISTED_LENGTH = 14
+_WORD = re.compile(r"[A-Za-z_]\w*")
 _ACRONYM = re.compile(r"[A-Z]{2,4}(?=[A-Z][a-z])")
 
 
@@ -45,6 +46,14 @@ class Names:
     def acronyms(self) -> frozenset[str]:
         """Capitals with which columns' names begin: EEO of EEOClass. In prose they are words."""
         return frozenset(found[0] for name in self.columns if (found := _ACRONYM.match(name)))
+
+    @cached_property
+    def words(self) -> frozenset[str]:
+        """Words that descriptions use and that therefore are no names: EFT, POs, RFI."""
+        texts = [o.description for o in self.catalogue.objects.values()]
+        texts += [c.description for o in self.catalogue.objects.values() for c in o.columns]
+        described = {word for text in texts if text for word in _WORD.findall(text)}
+        return frozenset(described | set(self.catalogue.modules))
 
     @cached_property
     def _folded(self) -> frozenset[str]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 
 from vgpt2.datagen.cases import Case
@@ -36,16 +35,8 @@ class Context:
     names: Names = field(repr=False)
     held: Held | None = None
 
-    @cached_property
-    def words(self) -> frozenset[str]:
-        """Capitalised words that descriptions use and that therefore are no names: EFT, POs, RFI."""
-        texts = [o.description for o in self.names.catalogue.objects.values()]
-        texts += [c.description for o in self.names.catalogue.objects.values() for c in o.columns]
-        described = {word for text in texts if text for word in _WORD.findall(text)}
-        return frozenset(described | set(self.names.catalogue.modules))
-
     def read(self, case: Case, answer: str) -> Reading:
-        return Reading(answer, case.ask, self.names, self.words)
+        return Reading(answer, case.ask, self.names, self.names.words)
 
 
 @dataclass(frozen=True)

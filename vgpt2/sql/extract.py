@@ -24,10 +24,11 @@ _STATEMENT = re.compile(
       | Select\s+(?:TOP|DISTINCT|COUNT|SUM|\*|[\w.\[\]]+\s*,|[\w\[\]]+\.)
       | WITH\s+(?:\w+|\[[^\]]+\])\s*(?:\([^)]*\)\s*)?AS\s*\(
       | DECLARE\s+@
-      | INSERT\s+INTO\b | INSERT\s+[\w.\[\]\#@]+\s*\(
+      | (?-i:INSERT|insert)\s+INTO\b | INSERT\s+(?:INTO\s+)?[\w.\[\]\#@]+\s*(?:\(|VALUES\b|SELECT\b)
       | UPDATE\s+[\w.\[\]\#@]+\s+SET\b
-      | DELETE\s+(?:FROM\s+)?[\w.\[\]\#@]+\s*(?:WHERE\b|FROM\b|;|$)
-      | MERGE\s+(?:INTO\s+)?[\w.\[\]\#@]+\s+(?:AS|USING|WITH|\w+\s+USING)\b
+      | DELETE\s+(?:FROM\s+)?[\w.\[\]\#@]+\s*(?:WHERE\b|FROM\b|;)
+      | (?-i:DELETE|delete)\s+(?:FROM\s+)?[\w.\[\]\#@]+\s*$
+      | MERGE\s+(?:INTO\s+)?[\w.\[\]\#@]+\s+(?:AS\b|USING\b|WITH\s*\(|\w+\s+USING\b)
       | CREATE\s+(?:OR\s+ALTER\s+)?(?:TABLE|VIEW|PROC|PROCEDURE|FUNCTION|INDEX)\b
       | ALTER\s+(?:TABLE|VIEW|PROC|PROCEDURE|FUNCTION)\b
       | DROP\s+(?:TABLE|VIEW)\b | TRUNCATE\s+TABLE\b
@@ -79,14 +80,21 @@ def open_sql(answer: str) -> int | None:
     return found[-1][0] if found and rest[found[-1][0] :].strip() == found[-1][1] else None
 
 
+def is_sure(answer: str, start: int) -> bool:
+    """Whether the SQL at `start` is a block of a language that is SQL: then it goes on until a mark comes, whatever it says."""
+    opening = _OPENING.fullmatch(answer, answer.rfind("\n", 0, start - 1) + 1, start - 1) if answer[start - 1 : start] == "\n" else None
+    return opening is not None and (opening[1] or "").lower() in _SQL_LANGUAGES
+
+
 def _open_block(answer: str, block: Block) -> int | None:
     """The offset of the SQL in a block that has no end yet; what stands behind its opening mark may become a block of one line."""
     opening = _OPENING.match(answer, block.start)
     if opening is None or _CLOSED.search(answer, opening.end()):
         return None
     line_end = answer.find("\n", opening.end())
-    start = opening.end() if line_end < 0 else line_end + 1
-    language = opening[1].lower() if opening[1] is not None else "sql"
+    is_tag = opening[1] is None  # its SQL may begin on its line
+    start = opening.end() if line_end < 0 or is_tag else line_end + 1
+    language = "sql" if is_tag else opening[1].lower()
     is_sql = language in _SQL_LANGUAGES or (language in _ANY_LANGUAGE and _starts_sql(answer[start:]))
     return start if is_sql else None
 

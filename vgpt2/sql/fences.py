@@ -25,7 +25,7 @@ class Block:
 
 def blocks(answer: str) -> list[Block]:
     """Fenced blocks, and the tagged ones outside of them, in the order of the text."""
-    fenced = list(_fenced(answer))
+    fenced = list(_fenced(answer)) if "```" in answer or "~~~" in answer else []
     return sorted([*fenced, *_tagged(outside(answer, fenced))], key=lambda block: block.start)
 
 

@@ -32,7 +32,7 @@ class Labelled:
 
 
 def labelled(answered: Answered, context: Context) -> Labelled:
-    reading = Reading(answered.answer, answered.ask, context.names, context.words)
+    reading = Reading(answered.answer, answered.ask, context.names, context.names.words)
     if any(finding.code == "too_complex" for finding in reading.findings):
         return Labelled(answered, None, "SQL too long or too deep to check")
     error, doubt = next(_errors(reading), None), next(_doubts(reading), None)

@@ -8,7 +8,6 @@ import pytest
 from vgpt2.datagen import knowledge
 from vgpt2.datagen.names import load_names
 from vgpt2.datagen.recipes import training_side
-from vgpt2.datagen.rules import Context
 from vgpt2.datagen.statements import Reading
 from vgpt2.datagen.world import World
 
@@ -20,7 +19,7 @@ LEFT_OUT = {"documents"}
 
 def assert_sound(names, n, categories):
     """Answers of all categories, read as the audit reads them."""
-    world, words = World(names, training_side(names)), Context(names).words
+    world, words = World(names, training_side(names)), names.words
     for category in categories:
         chats = knowledge.MAKERS[category](world, n, "1")
         assert sum(map(len, chats)) > n / 3, category

@@ -13,7 +13,6 @@ import pytest
 from vgpt2.datagen import knowledge, readers
 from vgpt2.datagen.names import load_names
 from vgpt2.datagen.phrasings import asks_existence, takes_no_name
-from vgpt2.datagen.rules import Context
 from vgpt2.datagen.sides import Side
 from vgpt2.datagen.statements import Reading
 from vgpt2.datagen.world import World
@@ -45,7 +44,7 @@ def questions(category):
 
 @cache
 def words():
-    return Context(world().names).words
+    return world().names.words
 
 
 @cache
