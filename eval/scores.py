@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import vgpt2.datagen.statements
+import vgpt2.datagen.names.statements
 import vgpt2.judging
 import vgpt2.sql
 from eval import intervals
@@ -149,7 +149,7 @@ def scorer_hash() -> str:
     """sha256 over the source of everything that decides a verdict, and the version of the translator that it runs queries through."""
     folder, sql = Path(__file__).parent, Path(vgpt2.sql.__file__).parent
     names = ("scores.py", "judged.py", "structural.py", "failures.py")
-    own = [Path(intervals.__file__), Path(vgpt2.judging.__file__), Path(vgpt2.datagen.statements.__file__)]
+    own = [Path(intervals.__file__), Path(vgpt2.judging.__file__), Path(vgpt2.datagen.names.statements.__file__)]
     files = [*(folder / name for name in names), *own]
     digest = hashlib.sha256(_sqlglot_version().encode())
     for path in [*files, *sorted((folder / "execution").rglob("*.py")), *sorted(sql.rglob("*.py"))]:

@@ -4,7 +4,7 @@ import os
 import signal
 from random import Random
 
-from vgpt2.datagen.questions import Question, Subject
+from vgpt2.datagen.questions.question import Question, Subject
 
 
 def question(ask, answer="It is.", template="facts-t01", subject=None, kind="facts"):

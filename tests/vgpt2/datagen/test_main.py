@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from vgpt2.datagen.__main__ import main
-from vgpt2.datagen.records import manifest_path
+from vgpt2.datagen.sets.records import manifest_path
 
 ROOT = Path(__file__).parents[3]
 SUITE = ["--suite", str(ROOT / "eval" / "suites" / "demo.jsonl")]

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 from vgpt2.datagen.commands.progress import bar, each
 
 if TYPE_CHECKING:
-    from vgpt2.datagen.names import Names
-    from vgpt2.datagen.production import Planned
-    from vgpt2.datagen.records import Row
+    from vgpt2.datagen.names.real import Names
+    from vgpt2.datagen.sets.production import Planned
+    from vgpt2.datagen.sets.records import Row
 
     Made = tuple[Iterable[Row], Sequence[Planned], dict[str, Any]]  # rows, what became of the quotas, more for the manifest
 
@@ -53,8 +53,8 @@ def add_common(command: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from vgpt2.datagen.names import load_names
-    from vgpt2.datagen.production import plan_table
+    from vgpt2.datagen.names.real import load_names
+    from vgpt2.datagen.sets.production import plan_table
 
     if args.size < 1:
         raise ValueError(f"--size: {args.size} rows cannot be made; give 1 or more")
@@ -73,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
 
 def write(args: argparse.Namespace, out: Path, rows: Iterable[Row], names: Names, about: dict[str, Any]) -> int:
     """The rows and their manifest, with the command that makes them again; how many rows there were."""
-    from vgpt2.datagen import records
+    from vgpt2.datagen.sets import records
     from vgpt2.preflight import sha256_of
     from vgpt2.sql.glossary import GLOSSARY_FILE
 
@@ -95,10 +95,10 @@ def _file_names(given: Path | Sequence[Path]) -> str:
 
 def _wide(args: argparse.Namespace, names: Names) -> Made:
     """The wide recipe, category by category, in as many processes as are asked for."""
-    from vgpt2.datagen import wide
-    from vgpt2.datagen.production import Workshop, produce
     from vgpt2.datagen.readers import read_documents, said, sources_in
     from vgpt2.datagen.readers.document import named
+    from vgpt2.datagen.sets import wide
+    from vgpt2.datagen.sets.production import Workshop, produce
     from vgpt2.preflight import sha256_of
     from vgpt2.sql.glossary import find_glossary
 
@@ -120,8 +120,9 @@ def _wide(args: argparse.Namespace, names: Names) -> Made:
 
 
 def _thin(args: argparse.Namespace, names: Names) -> Made:
-    from vgpt2.datagen import recipes, records
-    from vgpt2.datagen.production import Planned
+    from vgpt2.datagen.questions import recipes
+    from vgpt2.datagen.sets import records
+    from vgpt2.datagen.sets.production import Planned
 
     chats = recipes.sft_chats(names, size=args.size, seed=args.seed, progress=each("sft"))
     actual = Counter(question.kind for chat in chats for question in chat)
@@ -130,10 +131,11 @@ def _thin(args: argparse.Namespace, names: Names) -> Made:
 
 
 def _pairs(args: argparse.Namespace, names: Names) -> Made:
-    from vgpt2.datagen import preferences, records
-    from vgpt2.datagen.audit import suite_rows
-    from vgpt2.datagen.production import Planned
-    from vgpt2.datagen.rules import held_out
+    from vgpt2.datagen.audit.gate import suite_rows
+    from vgpt2.datagen.audit.rules import held_out
+    from vgpt2.datagen.mistakes import preferences
+    from vgpt2.datagen.sets import records
+    from vgpt2.datagen.sets.production import Planned
     from vgpt2.sql.glossary import find_glossary
 
     avoid = held_out([row for suite in args.suite for row in suite_rows(suite)]).names

@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from functools import cached_property
 
-from vgpt2.datagen import english
+from vgpt2.datagen.language import english
 from vgpt2.sql.names import NameIndex
 from vgpt2.sql.schema import Column, Object
 

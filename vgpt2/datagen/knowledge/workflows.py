@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from random import Random
 
-from vgpt2.datagen import english
-from vgpt2.datagen.answers import fenced
-from vgpt2.datagen.conditions import owner_column, summable
 from vgpt2.datagen.knowledge.asking import Kind
 from vgpt2.datagen.knowledge.draws import object_kind
 from vgpt2.datagen.knowledge.house import month_columns
 from vgpt2.datagen.knowledge.objects import owner_filters
 from vgpt2.datagen.knowledge.stock import Stock
-from vgpt2.datagen.plan import ColumnRef, Filter, Output, Query, Source, render_sql
+from vgpt2.datagen.language import english
+from vgpt2.datagen.language.answers import fenced
+from vgpt2.datagen.plans.conditions import owner_column, summable
+from vgpt2.datagen.plans.plan import ColumnRef, Filter, Output, Query, Source, render_sql
 from vgpt2.sql.schema import Object
 
 _DATE_TYPES = {"date", "datetime", "datetime2", "smalldatetime"}

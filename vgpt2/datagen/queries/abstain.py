@@ -8,13 +8,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from random import Random
 
-from vgpt2.datagen import answers, english
-from vgpt2.datagen.fakes import fake_column, fake_object
-from vgpt2.datagen.plan import ColumnRef
+from vgpt2.datagen.language import answers, english
+from vgpt2.datagen.names.fakes import fake_column, fake_object
+from vgpt2.datagen.plans.plan import ColumnRef
 from vgpt2.datagen.queries.asks import Ask
 from vgpt2.datagen.queries.lexicon import Lexicon, Table
 from vgpt2.datagen.queries.words import Words
-from vgpt2.datagen.questions import Subject
+from vgpt2.datagen.questions.question import Subject
 
 _KINDS_OF_FAKE = ("near_miss", "camel", "suffix", "plural", "wrong_module")
 

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from vgpt2.datagen.plan import COUNT_DISTINCT, ColumnRef, Cte, Exists, Filter, Having, Join, Order, Output, Query, Source, Window
+from vgpt2.datagen.plans.plan import COUNT_DISTINCT, ColumnRef, Cte, Exists, Filter, Having, Join, Order, Output, Query, Source, Window
 from vgpt2.datagen.queries.criteria import Criterion
 from vgpt2.datagen.queries.lexicon import Table
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from vgpt2.datagen.plan import COUNT_DISTINCT, ColumnRef
+from vgpt2.datagen.plans.plan import COUNT_DISTINCT, ColumnRef
 from vgpt2.datagen.queries.asks import Ask, Details, Link, Measure, Pairs, Sorting, Tested, tie_breakers
 from vgpt2.datagen.queries.criteria import UNSAID, Criterion, criterion
 from vgpt2.datagen.queries.draft import Draft

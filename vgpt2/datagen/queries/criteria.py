@@ -9,9 +9,9 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from random import Random
 
-from vgpt2.datagen import english
-from vgpt2.datagen.conditions import TEXT, WHOLE, YEARS, code_value, date_literal
-from vgpt2.datagen.plan import ColumnRef, Filter
+from vgpt2.datagen.language import english
+from vgpt2.datagen.plans.conditions import TEXT, WHOLE, YEARS, code_value, date_literal
+from vgpt2.datagen.plans.plan import ColumnRef, Filter
 from vgpt2.datagen.queries.lexicon import Table
 
 UNSAID = "unsaid"  # the kind of a condition that the rows' name implies, or that was said of another table

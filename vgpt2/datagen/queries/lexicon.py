@@ -14,12 +14,12 @@ from functools import cached_property
 from random import Random
 from typing import TYPE_CHECKING
 
-from vgpt2.datagen import english
-from vgpt2.datagen.conditions import DATES, FREE_TEXT, codes, is_month, owner_column, summable
-from vgpt2.datagen.plan import ColumnRef
+from vgpt2.datagen.language import english
+from vgpt2.datagen.names.sides import Side
+from vgpt2.datagen.plans.conditions import DATES, FREE_TEXT, codes, is_month, owner_column, summable
+from vgpt2.datagen.plans.plan import ColumnRef
 from vgpt2.datagen.queries import synonyms
 from vgpt2.datagen.queries.synonyms import Sayings
-from vgpt2.datagen.sides import Side
 from vgpt2.sql.retrieve import Retriever
 from vgpt2.sql.schema import ForeignKey, Object
 

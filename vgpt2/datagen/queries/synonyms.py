@@ -11,8 +11,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from vgpt2.datagen import english
-from vgpt2.datagen.plan import ColumnRef, Filter
+from vgpt2.datagen.language import english
+from vgpt2.datagen.plans.plan import ColumnRef, Filter
 from vgpt2.sql.catalogue import Catalogue
 from vgpt2.sql.schema import Column, Object
 

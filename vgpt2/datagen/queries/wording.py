@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 
-from vgpt2.datagen import english
-from vgpt2.datagen.plan import COUNT_DISTINCT, ColumnRef
+from vgpt2.datagen.language import english
+from vgpt2.datagen.plans.plan import COUNT_DISTINCT, ColumnRef
 from vgpt2.datagen.queries import criteria as conditions
 from vgpt2.datagen.queries.asks import Ask, Details, Link, Measure
 from vgpt2.datagen.queries.criteria import UNSAID, Criterion

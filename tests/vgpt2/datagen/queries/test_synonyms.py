@@ -2,7 +2,7 @@ import pytest
 
 from vgpt2.datagen.queries.lexicon import Lexicon
 from vgpt2.datagen.queries.synonyms import Sayings, forms, row_names, spelt
-from vgpt2.datagen.recipes import training_side
+from vgpt2.datagen.questions.recipes import training_side
 from vgpt2.sql.glossary import Glossary, Meaning, Term
 from vgpt2.sql.schema import Object
 
