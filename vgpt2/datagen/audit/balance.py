@@ -19,6 +19,8 @@ EVEN = (0.45, 0.55)
 ABSENT = (0.05, 0.20)
 LEAST_OF_KIND, LEAST_OF_TEMPLATE = 5, 20  # questions below which a share says nothing
 LENGTH_RATIO = (0.8, 1.25)
+LEAST_OF_CLASS = 8  # right, or wrong, answers of a category below which its median says nothing
+SMALL = "small categories"
 
 
 @dataclass(frozen=True)
@@ -120,9 +122,12 @@ def matched_lengths(cases: Sequence[Facts]) -> Outcome:
 
 
 def length_ratios(cases: Sequence[Facts]) -> dict[str, float]:
-    """Characters of right answers to those of wrong ones by category: the median of the pairs, or of the labelled answers."""
+    """Characters of right answers to those of wrong ones by category: the median of the pairs, or of the labelled answers.
+
+    Categories with few answers of either class are judged together.
+    """
     ratios = {}
-    for category, rows in _by_category([case for case in cases if case.stage != "sft"]).items():
+    for category, rows in _few_together(_by_category([case for case in cases if case.stage != "sft"])).items():
         pairs = [case for case in rows if case.stage == "dpo"]
         if pairs:
             ratios[category] = median(case.good_characters[0] / max(1, case.bad_characters[0]) for case in pairs)
@@ -198,6 +203,13 @@ def _by_category(cases: Iterable[Facts]) -> dict[str, list[Facts]]:
     for case in cases:
         groups[case.category or "all"].append(case)
     return dict(sorted(groups.items()))
+
+
+def _few_together(groups: dict[str, list[Facts]]) -> dict[str, list[Facts]]:
+    classes = {c: [sum(map(bool, (case.good for case in rows))), sum(map(bool, (case.bad for case in rows)))] for c, rows in groups.items()}
+    few = {c for c, counts in classes.items() if min(counts) < LEAST_OF_CLASS}
+    together = [case for category in sorted(few) for case in groups[category]]
+    return {c: rows for c, rows in groups.items() if c not in few} | ({SMALL: together} if few else {})
 
 
 def _even(part: int, whole: int) -> bool:

@@ -96,7 +96,36 @@ def audit(
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> Audit:
-    """The rules' outcomes for each file or name of the registry; each file's manifest is made or completed with its own.
+    """`judge`, and each file's manifest made or completed with its verdict."""
+    judged = judge(
+        files,
+        catalogue=catalogue,
+        suites=suites,
+        documents=documents,
+        tokenizer=tokenizer,
+        limit=limit,
+        registry=registry,
+        workers=workers,
+        progress=progress,
+    )
+    for file in judged.files:
+        _record(file, judged.catalogue)
+    return judged
+
+
+def judge(
+    files: Sequence[str | Path],
+    *,
+    catalogue: Path,
+    suites: Sequence[Path] = (),
+    documents: Sequence[Path] = (),
+    tokenizer: Path | None = None,
+    limit: int = 4096,
+    registry: Path | None = None,
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> Audit:
+    """The rules' outcomes for each file or name of the registry.
 
     documents: folders whose procedures and forms are real names too. limit: tokens above which a row counts as over-long.
     workers None: by the size of the file; the outcome does not depend on it.
@@ -111,8 +140,6 @@ def audit(
         examiner = Examiner(source.path, source.layout, context, tokenizer)
         part = examined(examiner, workers=workers, progress=progress)
         audited.append(_judged(source, part, context, limit=limit, is_exact=tokenizer is not None))
-    for file in audited:
-        _record(file, names.catalogue.fingerprint)
     return Audit(tuple(audited), names.catalogue.fingerprint)
 
 

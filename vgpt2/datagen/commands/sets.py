@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     Made = tuple[Iterable[Row], Sequence[Planned], dict[str, Any]]  # rows, what became of the quotas, more for the manifest
 
+FORETOLD_ROWS = 1000  # up to so many, a set is held against the audit's rules when it is made
 STAGES = ("sft", "dpo", "kto")
 
 
@@ -67,6 +68,8 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError(f"{args.catalogue}: its {len(names.catalogue)} objects give no question; they need keys and descriptions")
     if args.plan:
         print(plan_table(plan))
+    for line in _foretold(args, count):
+        print(line, file=sys.stderr)
     print(f"{args.out}: {count:,} rows for {args.size:,} questions; not audited yet")
     return 0
 
@@ -86,6 +89,18 @@ def write(args: argparse.Namespace, out: Path, rows: Iterable[Row], names: Names
     glossary = (args.catalogue if args.catalogue.is_dir() else args.catalogue.parent) / GLOSSARY_FILE
     known = {"catalogue": names.catalogue.fingerprint, "glossary": sha256_of(glossary) if glossary.is_file() else None}
     return records.write(out, rows, {**about, "command": command, "seed": args.seed, **known})
+
+
+def _foretold(args: argparse.Namespace, rows: int) -> list[str]:
+    """What the audit will not accept of a small set: few rows are uneven by chance, and a small catalogue repeats itself."""
+    from vgpt2.datagen.audit.gate import judge
+
+    if rows > FORETOLD_ROWS:
+        return []
+    (file,) = judge([args.out], catalogue=args.catalogue, documents=vars(args).get("documents", ()), workers=0).files
+    failed = {rule: outcome.failures for rule, outcome in file.outcomes.items() if outcome.failures}
+    lines = [f"note: the audit will refuse this set: {rule}: {failures[0]}" for rule, failures in failed.items()]
+    return [*lines, "note: a larger --size or another --seed mends what is uneven, a smaller one what repeats itself"] if lines else []
 
 
 def _file_names(given: Path | Sequence[Path]) -> str:

@@ -19,6 +19,7 @@ _EXPLANATION = re.compile(r"(?:[:,;(]|\bwith\b|\band (?:its|their)\b|\bbefore\b|
 _COMPLEMENT = re.compile(
     r"\s(?:of|to|for|by|in|on|at|from|waiting|stocked|assigned|covered|tied|set|touched|see|that|who|which|used|received)\s.*$"
 )
+_TIED = re.compile(r"\s(?:of|for|in|on|to|from|by|with|within|that|which|when|as|per|at|until|since|after|before)\s.*$")
 _UNCOUNTABLE = {"detail", "history", "master", "log", "control", "data", "summary", "completed"}
 _FLAG = re.compile(r"^Y (?:when|while|if) (?P<clause>.+)$")
 _HOUSEKEEPING = re.compile(
@@ -72,6 +73,18 @@ def gloss(description: str | None) -> str | None:
         return None
     words = re.sub(r"(?:[:;]|,\s*such as\b).*$", "", without_brackets(description)).strip()
     return words if words and "," not in words else None
+
+
+def split_head(words: str) -> tuple[str, str]:
+    """A column's words as what they are of and what hangs on it: 'vendor when sent to AP' -> ('vendor', ' when sent to AP')."""
+    head = _TIED.sub("", words)
+    return head, words.removeprefix(head)
+
+
+def is_plural(words: str) -> bool:
+    """Whether the words take a verb in the plural: 'debits of the month', not 'statement status'."""
+    head = split_head(words)[0]
+    return head.endswith("s") and not head.endswith(("ss", "us", "is"))
 
 
 def flag_clause(description: str | None) -> str | None:

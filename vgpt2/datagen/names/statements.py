@@ -147,9 +147,10 @@ def asked_name(ask: str, names: Names) -> str | None:
     question = ask.rstrip().rpartition("\n")[2]
     if not _ASKS_EXISTENCE.search(question):
         return None
-    found = [word for word in dict.fromkeys(_IDENTIFIER.findall(question)) if looks_like_a_name(word) and word not in SQL_WORDS]
+    words = [word for word in dict.fromkeys(_IDENTIFIER.findall(question)) if word not in SQL_WORDS]
+    found = [word for word in words if looks_like_a_name(word) or names.catalogue.has(word)]  # an object may look like any word
     if len(found) == 1:
-        return found[0]
+        return found[0] if looks_like_a_name(found[0]) else None
     tables = [word for word in found if names.catalogue.has(word)]
     return f"{tables[0]}.{found[1 - found.index(tables[0])]}" if len(found) == 2 and len(tables) == 1 else None
 

@@ -56,7 +56,7 @@ def _replaceable(ask: Ask) -> list[ColumnRef]:
 
 
 def _nothing_holds(ask: Ask, words: Words, ref: ColumnRef) -> Abstention | None:
-    what = words.lexicon.absent_words(ask.tables, words.rng)
+    what = words.lexicon.absent_words(ask.tables, words.rng, like=ref)
     if what is None:
         return None
     return Abstention(replace(words, instead={ref: what}), answers.nothing_holds(ref.table, what))
@@ -115,7 +115,7 @@ def _same_head(table: Table, column: str) -> list[str]:
     if column not in table.words:
         return []
     head = _head(table.words[column][0])
-    if len(head) < 4 or head in ("number", "name") or any(head in forms for forms in table.words.values()):
+    if len(head) < 4 or head in ("number", "name") or head.endswith(("ed", "ing")) or any(head in forms for forms in table.words.values()):
         return []
     found = [other for other, forms in table.words.items() if _head(forms[0]) == head]
     used = sum(head in forms[0].split() for forms in table.words.values())
@@ -123,7 +123,8 @@ def _same_head(table: Table, column: str) -> list[str]:
 
 
 def _head(words: str) -> str:
-    return words.rsplit(" ", 1)[-1]
+    """The noun that the words are about: 'number' of 'transaction number within the month'."""
+    return english.split_head(words)[0].rsplit(" ", 1)[-1]
 
 
 def _unclear_table(ask: Ask, words: Words) -> Abstention | None:

@@ -5,6 +5,7 @@ Every value is invented and stands in the question; what a code means is never a
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from random import Random
@@ -72,6 +73,8 @@ NAMED: dict[str, str] = {
     "nonzero": "{c} <> 0",
     "flag": "{c} = {0}",
 }
+_VERB = re.compile(r"(?<=\{c\} )\w+")
+_PLURALS = {"is": "are", "was": "were", "has": "have"}
 
 
 @dataclass(frozen=True)
@@ -129,7 +132,13 @@ def said(criterion: Criterion, name: str, rng: Random, *, clause: bool, by_name:
     forms = (CLAUSES if clause else NOUNS)[criterion.kind]
     if by_name and criterion.kind in NAMED:
         forms = (NAMED[criterion.kind],)
-    return rng.choice(forms).format(*criterion.values, c=name, f=criterion.clause)
+    form = rng.choice(forms)
+    if form == "{c} {0}" and not by_name:
+        head, rest = english.split_head(name)  # 'company 4 of the batch'
+        return f"{head} {criterion.values[0]}{rest}"
+    if clause and not by_name and english.is_plural(name):
+        form = _VERB.sub(lambda found: _PLURALS.get(found[0], found[0].removesuffix("s")), form)
+    return form.format(*criterion.values, c=name, f=criterion.clause)
 
 
 def _code(table: Table, column: str, rng: Random) -> Criterion:

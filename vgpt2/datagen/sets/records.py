@@ -11,6 +11,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from vgpt2 import atomic
+from vgpt2.datagen.mistakes.labels import labels
 from vgpt2.datagen.questions.question import Chat, Question
 from vgpt2.datagen.questions.recipes import ROOM_OF
 
@@ -48,14 +49,10 @@ def dpo_rows(pairs: Sequence[Pair], *, seed: int) -> list[Row]:
 
 
 def kto_rows(pairs: Sequence[Pair], *, seed: int) -> list[Row]:
-    """One answer a question, right and wrong ones by turns: in each category, among real and unreal names, and among refusals and SQL."""
+    """One answer a question, right and wrong ones as `labels` gives them out."""
     rows: list[Row] = []
-    turns: Counter[tuple[str, bool, bool]] = Counter()
-    for pair in pairs:
+    for pair, right in zip(pairs, labels(pairs)):
         q = pair.question
-        group = (pair.category, q.query is None, q.subject is not None and q.subject.is_real)
-        right = turns[group] % 2 == 0
-        turns[group] += 1
         answer = {"prompt": [_user(q)], "completion": q.answer if right else pair.wrong, "label": right}
         rows.append({**_about("kto", len(rows), pair), "fault": None if right else pair.fault, **answer})
     Random(f"{seed}/kto/order").shuffle(rows)

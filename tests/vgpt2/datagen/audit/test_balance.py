@@ -73,9 +73,16 @@ def test_kto_classes_are_judged_by_category():
 
 
 def test_lengths_are_compared_pair_by_pair_or_class_by_class():
-    pairs = [case(n, stage="dpo", sizes=(n + 10, 10)) for n in (0, 2, 9)]
+    pairs = [case(n, stage="dpo", sizes=(n + 10, 10)) for n in (0, 0, 0, 0, 2, 9, 9, 9, 9)]
     assert balance.length_ratios(pairs) == {"c": 1.2}
-    labelled = [case(n, stage="kto", good=n % 2 == 0, sizes=(30, 20)) for n in range(6)]
+    labelled = [case(n, stage="kto", good=n % 2 == 0, sizes=(30, 20)) for n in range(16)]
     assert balance.length_ratios(labelled) == {"c": 1.5}
     assert balance.matched_lengths(labelled).failures
     assert not balance.matched_lengths(pairs).failures
+
+
+def test_few_answers_say_nothing_alone_and_are_compared_together():
+    """Seven of a class are too few: twice 7 right answers of 30 characters and 7 wrong ones of 20 are one group of 14 and 14."""
+    few = [case(n, stage="kto", good=n % 2 == 0, sizes=(30, 20), category=name) for name in "ab" for n in range(14)]
+    assert balance.length_ratios(few) == {balance.SMALL: 1.5}
+    assert balance.matched_lengths(few).failures

@@ -229,3 +229,10 @@ def test_a_bare_yes_is_about_the_name_that_was_asked(tmp_path):
     assert "unreal names accepted" in failed(audited(tmp_path, [sft("Does APCM exist?", "Yes.")]))
     assert "real names refused" in failed(audited(tmp_path, [sft("Does APTH have a column InvTotal that is real?", "No, it does not.")]))
     assert not failed(audited(tmp_path, [sft("Does APTH exist?", "Yes.")]))
+
+
+def test_a_bare_no_about_two_objects_denies_neither(shop_folder, tmp_path):
+    """`orders` looks like any word, `order_lines` can only be a name: the question is about a link between them."""
+    path = tmp_path / "rows.jsonl"
+    path.write_text(json.dumps(sft("Is there a link between orders and order_lines?", "No, there is none.")) + "\n", encoding="utf-8")
+    assert "real names refused" not in failed(audit([path], catalogue=shop_folder))

@@ -72,3 +72,19 @@ def test_small_forms():
     assert english.spaced("VendorGroup") == "vendor group"
     assert english.spaced("APCo") == "ap co"
     assert english.plural("category") == "categories"
+
+
+@pytest.mark.parametrize(
+    ("words", "head", "is_plural"),
+    [
+        ("company of the batch", "company", False),
+        ("vendor when sent to AP", "vendor", False),
+        ("debits of the month", "debits", True),
+        ("statement status", "statement status", False),
+        ("GL account for job fixed rates", "GL account", False),
+        ("store the mechanic works in", "store the mechanic works in", False),
+    ],
+)
+def test_words_have_a_head_that_values_and_verbs_go_with(words, head, is_plural):
+    assert english.split_head(words) == (head, words.removeprefix(head))
+    assert english.is_plural(words) == is_plural
