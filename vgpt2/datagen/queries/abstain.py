@@ -166,7 +166,7 @@ _TOPICS: tuple[tuple[str, tuple[str, ...]], ...] = (
 _DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 _DECLINES = (
     "That is not a question about this database, so there is no query for it.",
-    "I answer questions about this database; that one it cannot answer.",
+    "I answer questions about this database, and that is not one of them.",
     "The database holds business records, so it cannot answer that.",
 )
 

@@ -73,6 +73,7 @@ NAMED: dict[str, str] = {
     "nonzero": "{c} <> 0",
     "flag": "{c} = {0}",
 }
+_LOOSE = re.compile(r" (?:of (?:the|a|an|this)|for|when|within|that|which)\b")
 _VERB = re.compile(r"(?<=\{c\} )\w+")
 _PLURALS = {"is": "are", "was": "were", "has": "have"}
 
@@ -134,8 +135,9 @@ def said(criterion: Criterion, name: str, rng: Random, *, clause: bool, by_name:
         forms = (NAMED[criterion.kind],)
     form = rng.choice(forms)
     if form == "{c} {0}" and not by_name:
-        head, rest = english.split_head(name)  # 'company 4 of the batch'
-        return f"{head} {criterion.values[0]}{rest}"
+        head, rest = english.split_head(name)
+        if _LOOSE.match(rest):  # 'company 4 of the batch', but 'unit of measure LF'
+            return f"{head} {criterion.values[0]}{rest}"
     if clause and not by_name and english.is_plural(name):
         form = _VERB.sub(lambda found: _PLURALS.get(found[0], found[0].removesuffix("s")), form)
     return form.format(*criterion.values, c=name, f=criterion.clause)

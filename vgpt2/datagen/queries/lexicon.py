@@ -204,7 +204,8 @@ class Lexicon:
         """Names in words that no two columns of the object share."""
         found = {c.name: self.sayings.column(o, c) for c in o.columns}
         if sum(map(bool, found.values())) < 5:
-            plain = [c for c in o.columns if not c.identity and not english.is_housekeeping(c.description)]
+            telling = [c for c in o.columns if not (c.type == "char" and c.length == 1) and not _YES_OR_NO.search(c.name)]
+            plain = [c for c in telling if not c.identity and not english.is_housekeeping(c.description)]
             found |= {c.name: found[c.name] or synonyms.forms(synonyms.spelt(c.name)) for c in plain}
         counts = Counter(form.casefold() for forms in found.values() for form in forms)
         kept = {name: tuple(form for form in forms if counts[form.casefold()] == 1) for name, forms in found.items()}

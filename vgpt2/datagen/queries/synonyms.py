@@ -30,8 +30,9 @@ _COMPLEMENT = re.compile(
     r"\s(?:of|to|for|by|in|on|at|from|with|that|which|who|being|waiting|stocked|assigned|covered|tied|set|touched|see|received|used|paid)\s.*$"
 )
 _TAIL = re.compile(r"\s(?:within|of the (?:line|item|row))\s*.*$")
-_INCOMPLETE = re.compile(  # what is left is no noun phrase, or says too little by itself
-    r"\b(?:the|a|an|of|in|on|for|to|by|per|with|from|and|or|this)$|(?:^|\s)(?:serial|sequence|routing|identification)$"
+_UNFINISHED = re.compile(r"\b(?:the|a|an|of|in|on|for|to|by|per|with|from|and|or|this)$")
+_OTHER = re.compile(  # without its 'number' or 'code' another thing, or none: nobody says 'serial', and a 'tax' is an amount
+    r"(?:^|\s)(?:serial|sequence|routing|identification|hold|tax|earnings|reason|insurance|status|rate|cost|revenue|discount|budget|pay)$"
 )
 _WEAK_ENDS = (" number", " code")
 _ALWAYS_PLURAL = ("parameters", "terms", "totals", "settings")
@@ -117,8 +118,9 @@ def forms(words: str | None) -> tuple[str, ...]:
     if not words:
         return ()
     shorter = [_TAIL.sub("", words)]
-    shorter += [form.removesuffix(end) for form in shorter for end in _WEAK_ENDS if form.endswith(end)]
-    return tuple(dict.fromkeys(form for form in (words, *shorter) if len(form) > 2 and not _INCOMPLETE.search(form)))
+    cut = [form.removesuffix(end) for form in shorter for end in _WEAK_ENDS if form.endswith(end)]
+    shorter += [form for form in cut if not _OTHER.search(form)]
+    return tuple(dict.fromkeys(form for form in (words, *shorter) if len(form) > 2 and not _UNFINISHED.search(form)))
 
 
 def spelt(name: str) -> str | None:

@@ -22,6 +22,7 @@ _MEASURES = {
     "MIN": ("lowest {}", "smallest {}"),
     "MAX": ("highest {}", "largest {}"),
 }
+_OF_AGGREGATES = {"SUM": "sum", "AVG": "average", "MIN": "minimum", "MAX": "maximum"}  # of what is called a total, or the highest, itself
 _WITH_BACKGROUND = ("descriptive", "conversational", "formal")  # these styles use several sentences
 _ASCENDING = (", sorted by {}", ", ordered by {}", " in order of {}", ", {} ascending")
 _DESCENDING = (", sorted by {} in descending order", ", ordered by {} from high to low", ", {} descending")
@@ -138,9 +139,13 @@ def measure_name(measure: Measure, ask: Ask, words: Words, *, form: int = 0) -> 
     name = words.column(measure.column, alone=len(ask.tables) == 1)
     if measure.function == COUNT_DISTINCT:
         return f"number of different {name} values"
-    if measure.function == "SUM" and name.startswith("total "):
-        return f"sum of the {name}"
-    return _MEASURES[measure.function][form].format(name)
+    return _aggregate(measure.function, name, form)
+
+
+def _aggregate(function: str, name: str, form: int) -> str:
+    if name.startswith(("total ", "average ", "highest ", "lowest ", "largest ", "smallest ")):
+        return f"{_OF_AGGREGATES[function]} of the {name}"
+    return _MEASURES[function][form].format(name)
 
 
 def _parts(ask: Ask, words: Words) -> dict[str, str]:
@@ -236,7 +241,7 @@ def _detail(details: Details, ask: Ask, words: Words) -> str:
         return f"the number of their {things}"
     form = words.rng.randrange(len(_MEASURES[details.measure.function]))
     name = words.column(details.measure.column, alone=not words.is_named(details.measure.column))
-    return f"the {_MEASURES[details.measure.function][form].format(name)} of their {things}"
+    return f"the {_aggregate(details.measure.function, name, form)} of their {things}"
 
 
 def _own_condition(c: Criterion, words: Words) -> str:

@@ -16,7 +16,7 @@ from vgpt2.datagen.questions.recipes import Progress
 from vgpt2.datagen.sets import records
 from vgpt2.datagen.suites import probe, validation, written
 
-VERSIONS = {"demo": 1, "validation": 3, "probe": 1, "plain": 3, "hard": 3, "plain-vista": 2}
+VERSIONS = {"demo": 1, "validation": 4, "probe": 1, "plain": 3, "hard": 3, "plain-vista": 2}
 Row = dict[str, Any]
 
 

@@ -44,6 +44,7 @@ def test_columns_have_shorter_forms():
     assert forms("vendor number") == ("vendor number", "vendor")
     assert forms("gross amount of the line") == ("gross amount of the line", "gross amount")  # nobody totals a gross
     assert forms("serial number") == ("serial number",)
+    assert forms("tax code") == ("tax code",)
     assert forms("tax included in the amount") == ("tax included in the amount",)
     assert forms(None) == ()
 

@@ -21,6 +21,7 @@ def of_batch(value):
 def test_a_value_stands_beside_what_it_is_a_value_of():
     said = criteria.said(of_batch("4"), "company of the batch", Random(1), clause=False, by_name=False)
     assert said == "company 4 of the batch"
+    assert criteria.said(of_batch("LF"), "unit of measure", Random(1), clause=False, by_name=False) == "unit of measure LF"
     assert criteria.said(of_batch("4"), "ARBH.Co", Random(1), clause=False, by_name=True) == "ARBH.Co = 4"
 
 
