@@ -19,6 +19,7 @@ from vgpt2.datagen.audit.examine import Examiner, Rows, examine
 from vgpt2.datagen.audit.facts import Failure, Part
 from vgpt2.datagen.audit.lengths import Lengths, lengths, token_counter
 from vgpt2.datagen.audit.rules import RULES, Context, held_out
+from vgpt2.datagen.names.meant import Meant
 from vgpt2.datagen.names.real import Names, load_names
 from vgpt2.datagen.readers import read_documents, sources_in
 from vgpt2.datagen.readers.document import named
@@ -216,7 +217,7 @@ def _with_note(outcome: Outcome, note: str) -> Outcome:
 
 def _misnamed(part: Part, names: Names) -> list[Misnamed]:
     """Every unreal name of the rewarded answers, counted; what it may mean: the commonest suggestions, the column of another object,
-    else the nearest name of all."""
+    else what its words describe, else the nearest name of all."""
     first: dict[str, str] = {}
     suggested: dict[str, Counter[str]] = {}
     counts: Counter[str] = Counter()
@@ -226,15 +227,27 @@ def _misnamed(part: Part, names: Names) -> list[Misnamed]:
             first.setdefault(unreal.name, failure.where)
             if unreal.nearest:
                 suggested.setdefault(unreal.name, Counter())[unreal.nearest] += 1
+    objects = list(names.catalogue.objects.values())
+    meant = Meant(objects, lambda o: o.description)
     index = NameIndex((*names.catalogue.objects, *names.columns)) if counts else None
     found = []
     for name, count in counts.most_common(NAMES_SHOWN):
         best = [near for near, _ in suggested.get(name, Counter()).most_common(MEANINGS - 1)]
-        best += [f"{o.name}.{name}" for o in names.catalogue.objects.values() if o.has(name)][:1]
+        best += [f"{o.name}.{name}" for o in objects if o.has(name)][:1]
+        best = best or _by_words(name, meant, names)
         if not best and index is not None:
             best = index.nearest(name.rpartition(".")[2], 1, prefix=2)
         found.append(Misnamed(name, count, first[name], tuple(best)))
     return found
+
+
+def _by_words(name: str, meant: Meant, names: Names) -> list[str]:
+    """The objects whose descriptions hold the name's words; of a column written with its object, that object's column."""
+    table, _, column = name.rpartition(".")
+    if not names.catalogue.has(table):
+        return [o.name for o in meant.by_words(name)]
+    near = meant.column(table, column)
+    return [f"{table}.{near.name}"] if near else []
 
 
 def suite_rows(path: Path) -> list[dict[str, Any]]:

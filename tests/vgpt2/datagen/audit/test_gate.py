@@ -231,6 +231,22 @@ def test_a_bare_yes_is_about_the_name_that_was_asked(tmp_path):
     assert not failed(audited(tmp_path, [sft("Does APTH exist?", "Yes.")]))
 
 
+@pytest.mark.parametrize(
+    ("answer", "name", "nearest"),
+    [
+        ("Use APInvoiceHeader.", "APInvoiceHeader", ("APHB", "APUI")),  # by its words: headers of invoices, in entry and unapproved
+        ("Read APTH.InvoiceTotalAmount.", "APTH.InvoiceTotalAmount", ("APTH.InvTotal",)),  # a column of that object
+        ("Use GrossAmount_1.", "GrossAmount_1", ("GrossAmt",)),  # nothing is described so: by its letters
+    ],
+)
+def test_an_unreal_name_stands_beside_what_it_may_mean(tmp_path, answer, name, nearest):
+    path = tmp_path / "rows.jsonl"
+    path.write_text(json.dumps(sft("Where is it?", answer)) + "\n", encoding="utf-8")
+    (found,) = audit([path], catalogue=CORE).files[0].misnamed
+    assert (found.name, found.count) == (name, 1)
+    assert found.nearest == nearest
+
+
 def test_a_bare_no_about_two_objects_denies_neither(shop_folder, tmp_path):
     """`orders` looks like any word, `order_lines` can only be a name: the question is about a link between them."""
     path = tmp_path / "rows.jsonl"

@@ -32,7 +32,7 @@ class Meant:
     def objects(self, name: str) -> tuple[Object, ...]:
         """The objects that a wrong name may mean, at most three; none where nothing is near."""
         if name not in self._objects:
-            self._objects[name] = self._underscored(name) or self._begun_by(name) or self._of_words(name) or self._of_letters(name)
+            self._objects[name] = self._underscored(name) or self._begun_by(name) or self.by_words(name) or self._of_letters(name)
         return self._objects[name]
 
     def column(self, table: str, name: str) -> Column | None:
@@ -54,7 +54,7 @@ class Meant:
     def _of_letters(self, name: str) -> tuple[Object, ...]:
         return tuple(self._by_name[found] for found in self._index.nearest(name, 1, prefix=2))
 
-    def _of_words(self, name: str) -> tuple[Object, ...]:
+    def by_words(self, name: str) -> tuple[Object, ...]:
         """The objects whose description holds most of the name's words, rare words counting more."""
         scores: dict[str, float] = defaultdict(float)
         whole = 0.0
