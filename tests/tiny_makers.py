@@ -21,6 +21,12 @@ def ending(world, count, seed):
     return [[question(f"Which is the {word(Random(n))} one?", kind="few")] for n in range(min(count, 30))]
 
 
+def listed(count, absent):
+    """A maker of so many questions on one sentence, the first of them for something absent; no more, whoever asks."""
+    no = "There is no APTX; use APTH. APTX does not exist."
+    return lambda *_: [[question(f"What is {word(Random(n))}?", no if n < absent else "It is.")] for n in range(count)]
+
+
 def repeating(world, count, seed):
     return [[question("Always the same?", kind="same")] for _ in range(count)]
 

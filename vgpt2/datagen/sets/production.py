@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass
 from hashlib import blake2b
-from math import ceil
+from math import ceil, floor
 from random import Random
 from typing import Any, Protocol
 
@@ -150,7 +150,8 @@ def _is_fresh(chat: Made, seen: set[bytes]) -> bool:
 
 def _product(kept: Mapping[str, Sequence[Made]], quotas: Mapping[str, int], seed: str) -> Product:
     within = {category: _up_to(chats, quotas[category]) for category, chats in kept.items()}
-    balanced = _less_absent(_without_surplus([(category, chat) for category, chats in within.items() for chat in chats]))
+    even = _without_surplus([(category, chat) for category, chats in within.items() for chat in chats])
+    balanced = _less_absent(_with_enough_absent(even))
     plan = tuple(
         Planned(category, quota, _questions(kept[category]), _questions([chat for name, chat in balanced if name == category]))
         for category, quota in quotas.items()
@@ -184,30 +185,57 @@ def _without_surplus(chats: Sequence[tuple[str, Made]]) -> list[tuple[str, Made]
     return kept[::-1]
 
 
+def _with_enough_absent(chats: Sequence[tuple[str, Made]]) -> list[tuple[str, Made]]:
+    """The chats without those last ones of a sentence that is just often enough to be judged and asks for nothing absent.
+
+    Where material ends early, the few questions of a sentence that are left may all be about real names.
+    """
+    asked, absent = _counted(chats)
+    kept = []
+    for category, chat in reversed(chats):
+        is_short = any(not absent[template] and LEAST_OF_TEMPLATE <= asked[template] < 2 * LEAST_OF_TEMPLATE for template in chat.templates)
+        if is_short and not any(chat.is_absent) and not any(map(_is_exempt, chat.templates)):
+            asked.subtract(chat.templates)
+        else:
+            kept.append((category, chat))
+    return kept[::-1]
+
+
 def _less_absent(chats: Sequence[tuple[str, Made]]) -> list[tuple[str, Made]]:
     """The chats without those last ones that make a kind of question ask for more absent things than the audit allows.
 
     A small catalogue runs out of real names before it runs out of unreal ones.
     """
-    asked, absent = Counter[str](), Counter[str]()
-    for _, chat in chats:
-        for template, is_absent in zip(chat.templates, chat.is_absent):
-            asked.update(_groups(template))
-            absent.update(_groups(template) if is_absent else ())
+    asked, absent = _counted(chats)
 
     def has_too_many(group: str) -> bool:
         least = LEAST_OF_TEMPLATE if "-" in group else LEAST_OF_KIND
         return asked[group] >= least and absent[group] > ceil(ABSENT[1] * asked[group])
 
+    def can_spare(group: str) -> bool:
+        return absent[group] - 1 >= floor(ABSENT[0] * (asked[group] - 1))
+
     kept = []
     for category, chat in reversed(chats):
         groups = [group for template in chat.templates for group in _groups(template)]
-        if all(chat.is_absent) and not any(map(_is_exempt, chat.templates)) and any(map(has_too_many, groups)):
+        is_free = all(chat.is_absent) and not any(map(_is_exempt, chat.templates))
+        if is_free and any(map(has_too_many, groups)) and all(map(can_spare, groups)):
             asked.subtract(groups)
             absent.subtract(groups)
         else:
             kept.append((category, chat))
     return kept[::-1]
+
+
+def _counted(chats: Sequence[tuple[str, Made]]) -> tuple[Counter[str], Counter[str]]:
+    """Of each sentence and kind: questions, and those for something absent."""
+    asked, absent = Counter[str](), Counter[str]()
+    for _, chat in chats:
+        for template, is_absent in zip(chat.templates, chat.is_absent):
+            if not _is_exempt(template):
+                asked.update(_groups(template))
+                absent.update(_groups(template) if is_absent else ())
+    return asked, absent
 
 
 def _is_exempt(template: str) -> bool:

@@ -42,6 +42,15 @@ def test_real_and_unreal_names_are_even_whatever_the_maker_gives(workshop):
     assert denied[True] == denied[False] > 15
 
 
+@pytest.mark.parametrize(("absent", "left"), [(0, 19), (1, 23)])
+def test_a_sentence_that_asks_for_nothing_absent_stays_too_rare_to_be_judged(core, absent, left):
+    """The audit judges a sentence from its twentieth question on, and wants one of twenty for something absent."""
+    made = Workshop(World(core, training_side(core)), lambda: {"facts": tiny_makers.listed(23, absent)})
+    rows = [json.loads(row) for row in produce(made, {"facts": 23}, seed="1").rows]
+    assert len(rows) == left
+    assert sum("does not exist" in row["messages"][1]["content"] for row in rows) == absent
+
+
 def test_ids_number_the_rows_in_their_shuffled_order(workshop):
     product = produce(workshop, {"facts": 40, "few": 20}, seed="1")
     rows = list(product.numbered("sft"))
