@@ -14,8 +14,8 @@ from typing import Any
 from eval.execution.match import Execution, Runner, is_available
 from eval.failures import theme_of
 from eval.structural import Likeness, best_likeness
-from vgpt2.datagen.names import Names
-from vgpt2.datagen.statements import Reading
+from vgpt2.datagen.names.real import Names
+from vgpt2.datagen.names.statements import Reading
 from vgpt2.judging import Item, Verdict, abstains, existence, judge
 from vgpt2.sql.extract import claims, sql_blocks
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from eval.answers import Answer, Decoding
     from eval.judged import Judged
     from eval.suites import Suite
-    from vgpt2.datagen.names import Names
+    from vgpt2.datagen.names.real import Names
     from vgpt2.judging import Item
     from vgpt2.sql.catalogue import Catalogue
 
@@ -113,7 +113,7 @@ def run(args: argparse.Namespace) -> None:
     from eval import answers as answer_files
     from eval import decision, prompts, report, suites
     from eval.paired import compare
-    from vgpt2.datagen.names import load_names
+    from vgpt2.datagen.names.real import load_names
 
     chosen = suites.load(args.suite)
     names = load_names(args.catalogue)

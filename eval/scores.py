@@ -149,7 +149,7 @@ def scorer_files() -> list[Path]:
     """The source of everything that decides a verdict."""
     folder, data = Path(__file__).parent, Path(vgpt2.datagen.__file__).parent
     own = [folder / f"{name}.py" for name in ("scores", "judged", "structural", "failures", "intervals")]
-    readers = [data / f"{name}.py" for name in ("statements", "names", "answers", "repair")]
+    readers = [data / f"{name}.py" for name in ("names/statements", "names/real", "names/repair", "language/answers")]
     packages = (folder / "execution", Path(vgpt2.sql.__file__).parent)
     return [*own, *readers, Path(vgpt2.judging.__file__), *(path for package in packages for path in sorted(package.rglob("*.py")))]
 

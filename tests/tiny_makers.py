@@ -4,7 +4,7 @@ import os
 import signal
 from random import Random
 
-from vgpt2.datagen.questions import Question, Subject
+from vgpt2.datagen.questions.question import Question, Subject
 
 
 def question(ask, answer="It is.", template="facts-t01", subject=None, kind="facts"):
@@ -19,6 +19,12 @@ def numbered(world, count, seed):
 def ending(world, count, seed):
     """Thirty questions and no more, whoever asks."""
     return [[question(f"Which is the {word(Random(n))} one?", kind="few")] for n in range(min(count, 30))]
+
+
+def listed(count, absent):
+    """A maker of so many questions on one sentence, the first of them for something absent; no more, whoever asks."""
+    no = "There is no APTX; use APTH. APTX does not exist."
+    return lambda *_: [[question(f"What is {word(Random(n))}?", no if n < absent else "It is.")] for n in range(count)]
 
 
 def repeating(world, count, seed):

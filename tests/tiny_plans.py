@@ -3,11 +3,11 @@
 from dataclasses import replace
 from random import Random
 
-from vgpt2.datagen import english
-from vgpt2.datagen.conditions import codes, conditions, summable
-from vgpt2.datagen.drafts import draft_count, draft_join, draft_select, draft_total
-from vgpt2.datagen.plan import ColumnRef, Cte, Exists, Filter, Having, Join, Order, Output, Query, Source, Window
-from vgpt2.datagen.sides import Side
+from vgpt2.datagen.language import english
+from vgpt2.datagen.names.sides import Side
+from vgpt2.datagen.plans.conditions import codes, conditions, summable
+from vgpt2.datagen.plans.plan import ColumnRef, Cte, Exists, Filter, Having, Join, Order, Output, Query, Source, Window
+from vgpt2.datagen.questions.drafts import draft_count, draft_join, draft_select, draft_total
 
 
 def plan(side: Side, rng: Random) -> Query | None:

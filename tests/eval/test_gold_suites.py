@@ -8,7 +8,7 @@ from tiny_judge import gold
 from eval import scores, suites
 from eval.execution.match import is_available
 from eval.judged import Judge
-from vgpt2.datagen.names import load_names
+from vgpt2.datagen.names.real import load_names
 
 CORE = Path(__file__).parents[2] / "data" / "catalogues" / "vista-core"
 

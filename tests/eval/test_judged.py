@@ -11,9 +11,9 @@ from eval.failures import REMEDIES
 from eval.judged import Judge
 from eval.structural import best_likeness
 from vgpt2.datagen.faults import FAULTS, sql_of
-from vgpt2.datagen.names import load_names
-from vgpt2.datagen.plan import expectation, render_sql
-from vgpt2.datagen.recipes import preference_side
+from vgpt2.datagen.names.real import load_names
+from vgpt2.datagen.plans.plan import expectation, render_sql
+from vgpt2.datagen.questions.recipes import preference_side
 from vgpt2.judging import Item
 
 pytest.importorskip("sqlglot")

@@ -8,7 +8,7 @@ from eval import report, suites
 from eval.judged import Judge
 from eval.paired import compare, sentence
 from eval.report import Setting
-from vgpt2.datagen.names import load_names
+from vgpt2.datagen.names.real import load_names
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from eval import page, report, suites
 from eval.judged import Judge
 from eval.paired import compare
 from eval.report import Setting
-from vgpt2.datagen.names import load_names
+from vgpt2.datagen.names.real import load_names
 
 VOID = {"meta", "input", "line", "circle", "br"}
 HOSTILE = (

@@ -8,7 +8,7 @@ from tiny_judge import accepter, gold, refuser, silent
 from eval import scores
 from eval.intervals import wilson
 from eval.judged import Judge, from_json
-from vgpt2.datagen.names import load_names
+from vgpt2.datagen.names.real import load_names
 
 
 @pytest.fixture(scope="module")

@@ -13,9 +13,9 @@ from tiny_judge import CATALOGUE_FOLDER
 from eval.execution import match
 from eval.execution.match import Execution, Runner
 from vgpt2.datagen.faults import FAULTS, sql_of
-from vgpt2.datagen.names import load_names
-from vgpt2.datagen.plan import render_sql
-from vgpt2.datagen.recipes import preference_side
+from vgpt2.datagen.names.real import load_names
+from vgpt2.datagen.plans.plan import render_sql
+from vgpt2.datagen.questions.recipes import preference_side
 from vgpt2.judging import BROKEN_SQL
 
 pytest.importorskip("sqlglot")

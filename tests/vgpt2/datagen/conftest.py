@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from vgpt2.datagen.names import Names, load_names
+from vgpt2.datagen.names.real import Names, load_names
 
 CORE = Path(__file__).parents[3] / "data" / "catalogues" / "vista-core"
 TABLES = {

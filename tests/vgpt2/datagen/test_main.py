@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 
 from vgpt2.datagen.__main__ import main
-from vgpt2.datagen.records import manifest_path
+from vgpt2.datagen.audit import balance
+from vgpt2.datagen.sets.records import manifest_path
 
 ROOT = Path(__file__).parents[3]
 SUITE = ["--suite", str(ROOT / "eval" / "suites" / "demo.jsonl")]
@@ -20,6 +21,19 @@ def test_a_set_is_made_audited_and_made_again_with_the_same_bytes(tmp_path, stag
     assert main(["audit", str(first), *CORE, *SUITE, "--json", str(tmp_path / "r.json")]) == 0
     assert json.loads((tmp_path / "r.json").read_text(encoding="utf-8"))["passed"]
     assert "audit passed" in capsys.readouterr().out
+
+
+def test_what_the_audit_will_refuse_is_said_when_a_small_set_is_made(tmp_path, monkeypatch, capsys):
+    """An allowed share below what chance gives stands for a set that came out uneven."""
+    make = ["kto", *CORE, "--out", str(tmp_path / "kto.jsonl"), "--size", "40"]
+    assert main(make) == 0
+    assert "note:" not in capsys.readouterr().err
+    monkeypatch.setattr(balance, "LENGTH_RATIO", (0.999, 1.0))
+    assert main(make) == 0
+    said = capsys.readouterr().err
+    assert said.startswith("note: the audit will refuse this set: lengths of right and wrong answers: ")
+    assert "another --seed" in said
+    assert json.loads(manifest_path(tmp_path / "kto.jsonl").read_text(encoding="utf-8"))["audit"] is None
 
 
 def test_the_manifest_repeats_the_command_without_the_machine(tmp_path):

@@ -7,7 +7,7 @@ import pytest
 
 from vgpt2 import tiny, train
 from vgpt2.datagen.__main__ import main
-from vgpt2.datagen.records import manifest_path
+from vgpt2.datagen.sets.records import manifest_path
 
 ROOT = Path(__file__).parents[3]
 BIKESHOP = ROOT / "data" / "catalogues" / "bikeshop.yaml"

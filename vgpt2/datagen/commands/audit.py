@@ -32,8 +32,8 @@ def add(commands: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from vgpt2 import atomic
-    from vgpt2.datagen.audit import audit
-    from vgpt2.datagen.report import render, summary
+    from vgpt2.datagen.audit.gate import audit
+    from vgpt2.datagen.audit.report import render, summary
 
     if args.max_length < 1 or (args.workers or 0) < 0:
         raise ValueError(f"--max-length {args.max_length}, --workers {args.workers}: must be 1 or more, and 0 or more")
@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
         data = json.dumps(summary(result), indent=1, ensure_ascii=False) + "\n"
         atomic.write_bytes(args.json, data.encode("utf-8", "backslashreplace"))
     if args.html:
-        from vgpt2.datagen import page
+        from vgpt2.datagen.audit import page
 
         args.html.parent.mkdir(parents=True, exist_ok=True)
         atomic.write_text(args.html, page.render(result))
@@ -65,11 +65,11 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _fix(args: argparse.Namespace) -> int:
-    from vgpt2.datagen.examine import Examiner
-    from vgpt2.datagen.fix import fix
-    from vgpt2.datagen.names import load_names
-    from vgpt2.datagen.records import manifest_path, write_manifest
-    from vgpt2.datagen.rules import Context
+    from vgpt2.datagen.audit.examine import Examiner
+    from vgpt2.datagen.audit.fix import fix
+    from vgpt2.datagen.audit.rules import Context
+    from vgpt2.datagen.names.real import load_names
+    from vgpt2.datagen.sets.records import manifest_path, write_manifest
     from vgpt2.registry import sources
 
     if len(args.files) != 1:

@@ -28,9 +28,9 @@ def add(commands: Any) -> None:
 
 
 def run_practice(args: argparse.Namespace) -> int:
-    from vgpt2.datagen import preferences
     from vgpt2.datagen.mining.mine import practice_rows
-    from vgpt2.datagen.names import load_names
+    from vgpt2.datagen.mistakes import preferences
+    from vgpt2.datagen.names.real import load_names
     from vgpt2.sql.glossary import find_glossary
 
     if args.size < 1:
@@ -46,7 +46,7 @@ def run_practice(args: argparse.Namespace) -> int:
 
 def run_mine(args: argparse.Namespace) -> int:
     from vgpt2.datagen.mining import mine
-    from vgpt2.datagen.names import load_names
+    from vgpt2.datagen.names.real import load_names
 
     if args.per_question < 1:
         raise ValueError(f"--per-question: {args.per_question} is too few; give 1 or more")

@@ -17,7 +17,7 @@ def add(commands: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from vgpt2.datagen.mixing import mix, table
+    from vgpt2.datagen.sets.mixing import mix, table
 
     names, weights = [], {}
     for text in args.sets:

@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Any
 from vgpt2.datagen.commands.progress import bar, each
 
 if TYPE_CHECKING:
-    from vgpt2.datagen.names import Names
-    from vgpt2.datagen.production import Planned
-    from vgpt2.datagen.records import Row
+    from vgpt2.datagen.names.real import Names
+    from vgpt2.datagen.sets.production import Planned
+    from vgpt2.datagen.sets.records import Row
 
     Made = tuple[Iterable[Row], Sequence[Planned], dict[str, Any]]  # rows, what became of the quotas, more for the manifest
 
+FORETOLD_ROWS = 1000  # up to so many, a set is held against the audit's rules when it is made
 STAGES = ("sft", "dpo", "kto")
 
 
@@ -53,8 +54,8 @@ def add_common(command: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from vgpt2.datagen.names import load_names
-    from vgpt2.datagen.production import plan_table
+    from vgpt2.datagen.names.real import load_names
+    from vgpt2.datagen.sets.production import plan_table
 
     if args.size < 1:
         raise ValueError(f"--size: {args.size} rows cannot be made; give 1 or more")
@@ -67,13 +68,15 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError(f"{args.catalogue}: its {len(names.catalogue)} objects give no question; they need keys and descriptions")
     if args.plan:
         print(plan_table(plan))
+    for line in _foretold(args, count):
+        print(line, file=sys.stderr)
     print(f"{args.out}: {count:,} rows for {args.size:,} questions; not audited yet")
     return 0
 
 
 def write(args: argparse.Namespace, out: Path, rows: Iterable[Row], names: Names, about: dict[str, Any]) -> int:
     """The rows and their manifest, with the command that makes them again; how many rows there were."""
-    from vgpt2.datagen import records
+    from vgpt2.datagen.sets import records
     from vgpt2.preflight import sha256_of
     from vgpt2.sql.glossary import GLOSSARY_FILE
 
@@ -88,6 +91,18 @@ def write(args: argparse.Namespace, out: Path, rows: Iterable[Row], names: Names
     return records.write(out, rows, {**about, "command": command, "seed": args.seed, **known})
 
 
+def _foretold(args: argparse.Namespace, rows: int) -> list[str]:
+    """What the audit will not accept of a small set: few rows are uneven by chance, and a small catalogue repeats itself."""
+    from vgpt2.datagen.audit.gate import judge
+
+    if rows > FORETOLD_ROWS:
+        return []
+    (file,) = judge([args.out], catalogue=args.catalogue, documents=vars(args).get("documents", ()), workers=0).files
+    failed = {rule: outcome.failures for rule, outcome in file.outcomes.items() if outcome.failures}
+    lines = [f"note: the audit will refuse this set: {rule}: {failures[0]}" for rule, failures in failed.items()]
+    return [*lines, "note: a larger --size or another --seed mends what is uneven, a smaller one what repeats itself"] if lines else []
+
+
 def _file_names(given: Path | Sequence[Path]) -> str:
     """Names without their folders, which are the machine's own."""
     return " ".join(path.resolve().name for path in ([given] if isinstance(given, Path) else given))
@@ -95,10 +110,10 @@ def _file_names(given: Path | Sequence[Path]) -> str:
 
 def _wide(args: argparse.Namespace, names: Names) -> Made:
     """The wide recipe, category by category, in as many processes as are asked for."""
-    from vgpt2.datagen import wide
-    from vgpt2.datagen.production import Workshop, produce
     from vgpt2.datagen.readers import read_documents, said, sources_in
     from vgpt2.datagen.readers.document import named
+    from vgpt2.datagen.sets import wide
+    from vgpt2.datagen.sets.production import Workshop, produce
     from vgpt2.preflight import sha256_of
     from vgpt2.sql.glossary import find_glossary
 
@@ -120,8 +135,9 @@ def _wide(args: argparse.Namespace, names: Names) -> Made:
 
 
 def _thin(args: argparse.Namespace, names: Names) -> Made:
-    from vgpt2.datagen import recipes, records
-    from vgpt2.datagen.production import Planned
+    from vgpt2.datagen.questions import recipes
+    from vgpt2.datagen.sets import records
+    from vgpt2.datagen.sets.production import Planned
 
     chats = recipes.sft_chats(names, size=args.size, seed=args.seed, progress=each("sft"))
     actual = Counter(question.kind for chat in chats for question in chat)
@@ -130,10 +146,11 @@ def _thin(args: argparse.Namespace, names: Names) -> Made:
 
 
 def _pairs(args: argparse.Namespace, names: Names) -> Made:
-    from vgpt2.datagen import preferences, records
-    from vgpt2.datagen.audit import suite_rows
-    from vgpt2.datagen.production import Planned
-    from vgpt2.datagen.rules import held_out
+    from vgpt2.datagen.audit.gate import suite_rows
+    from vgpt2.datagen.audit.rules import held_out
+    from vgpt2.datagen.mistakes import preferences
+    from vgpt2.datagen.sets import records
+    from vgpt2.datagen.sets.production import Planned
     from vgpt2.sql.glossary import find_glossary
 
     avoid = held_out([row for suite in args.suite for row in suite_rows(suite)]).names

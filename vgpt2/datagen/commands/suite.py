@@ -21,11 +21,11 @@ def add(commands: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from vgpt2.datagen import suites
-    from vgpt2.datagen.names import load_names
+    from vgpt2.datagen.names.real import load_names
+    from vgpt2.datagen.suites import by_name
 
     names = load_names(args.catalogue)
-    made = suites.make(args.name, names, seed=args.seed, progress=each("suite"))
+    made = by_name.make(args.name, names, seed=args.seed, progress=each("suite"))
     out = args.out / f"{made.name}.jsonl"
     write(args, out, made.rows, names, {"stage": "suite", "suite": made.name, "version": made.version, **made.about})
     print(f"{out}: {len(made.rows)} questions, version {made.version}")

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from random import Random
 
-from vgpt2.datagen.conditions import summable
 from vgpt2.datagen.faults.edits import Part, columns, has_many_rows, objects, owner_of, parts, with_output, without
 from vgpt2.datagen.faults.fault import Fault, fault
-from vgpt2.datagen.plan import AGGREGATES, COUNT_DISTINCT, ColumnRef, Join, Query, Source, render_sql, sql_column
-from vgpt2.datagen.sides import Side
+from vgpt2.datagen.names.sides import Side
+from vgpt2.datagen.plans.conditions import summable
+from vgpt2.datagen.plans.plan import AGGREGATES, COUNT_DISTINCT, ColumnRef, Join, Query, Source, render_sql, sql_column
 from vgpt2.sql.schema import ForeignKey
 
 _OTHERS = {"SUM": ("AVG", "MAX", "COUNT"), "AVG": ("SUM", "MAX"), "MAX": ("MIN", "SUM"), "MIN": ("MAX",), COUNT_DISTINCT: ("COUNT",)}

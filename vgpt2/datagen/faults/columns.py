@@ -6,13 +6,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from random import Random
 
-from vgpt2.datagen import english
-from vgpt2.datagen.conditions import DATES
-from vgpt2.datagen.fakes import borrowed_column, fake_column, near_miss
 from vgpt2.datagen.faults.edits import Part, columns, free_outputs, owner_of, swapped, with_filter, with_output
 from vgpt2.datagen.faults.fault import fault
-from vgpt2.datagen.plan import ColumnRef, Query
-from vgpt2.datagen.sides import Side
+from vgpt2.datagen.language import english
+from vgpt2.datagen.names.fakes import borrowed_column, fake_column, near_miss
+from vgpt2.datagen.names.sides import Side
+from vgpt2.datagen.plans.conditions import DATES
+from vgpt2.datagen.plans.plan import ColumnRef, Query
 from vgpt2.sql.schema import Column, Object
 
 _ATTEMPTS = 20

@@ -6,11 +6,11 @@ import re
 from dataclasses import replace
 from random import Random
 
-from vgpt2.datagen.conditions import owner_column
 from vgpt2.datagen.faults.edits import Part, has_many_rows, swapped, with_filter, with_test, without
 from vgpt2.datagen.faults.fault import fault
-from vgpt2.datagen.plan import ColumnRef, Query
-from vgpt2.datagen.sides import Side
+from vgpt2.datagen.names.sides import Side
+from vgpt2.datagen.plans.conditions import owner_column
+from vgpt2.datagen.plans.plan import ColumnRef, Query
 
 _DATE = re.compile(r"'(\d{4})(\d\d)(\d\d)'")
 _NUMBER = re.compile(r"\d+")

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Literal, TypeVar
 
-from vgpt2.datagen.plan import ColumnRef, Exists, Filter, Having, Join, Order, Output, Query, Window
-from vgpt2.datagen.sides import Side
+from vgpt2.datagen.names.sides import Side
+from vgpt2.datagen.plans.plan import ColumnRef, Exists, Filter, Having, Join, Order, Output, Query, Window
 from vgpt2.sql.schema import Object
 
 T = TypeVar("T")

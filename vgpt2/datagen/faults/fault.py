@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from random import Random
 
 from vgpt2.datagen.faults.edits import Change, on_any_part
-from vgpt2.datagen.plan import Query, render_sql
-from vgpt2.datagen.sides import Side
+from vgpt2.datagen.names.sides import Side
+from vgpt2.datagen.plans.plan import Query, render_sql
 
 SEMANTIC = "semantic"
 

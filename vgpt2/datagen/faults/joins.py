@@ -8,8 +8,8 @@ from random import Random
 
 from vgpt2.datagen.faults.edits import Part, owner_of, swapped, with_join, with_test, without
 from vgpt2.datagen.faults.fault import fault
-from vgpt2.datagen.plan import ColumnRef, Query
-from vgpt2.datagen.sides import Side
+from vgpt2.datagen.names.sides import Side
+from vgpt2.datagen.plans.plan import ColumnRef, Query
 from vgpt2.sql.schema import COMPANY_TYPE, GROUP_TYPE, Object
 
 Pairs = tuple[tuple[ColumnRef, ColumnRef], ...]

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from random import Random
 
-from vgpt2.datagen.conditions import owner_column
 from vgpt2.datagen.faults.edits import Part, with_filter, without
 from vgpt2.datagen.faults.fault import fault
-from vgpt2.datagen.plan import Query
-from vgpt2.datagen.sides import Side
+from vgpt2.datagen.names.sides import Side
+from vgpt2.datagen.plans.conditions import owner_column
+from vgpt2.datagen.plans.plan import Query
 from vgpt2.sql.ruleset import house_rules
 
 

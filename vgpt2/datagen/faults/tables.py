@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from random import Random
 
-from vgpt2.datagen.fakes import fake_object
 from vgpt2.datagen.faults.edits import Change, Part, columns, objects, with_table
 from vgpt2.datagen.faults.fault import fault
-from vgpt2.datagen.plan import ColumnRef, Query
-from vgpt2.datagen.sides import Side
+from vgpt2.datagen.names.fakes import fake_object
+from vgpt2.datagen.names.sides import Side
+from vgpt2.datagen.plans.plan import ColumnRef, Query
 from vgpt2.sql.schema import Object
 
 

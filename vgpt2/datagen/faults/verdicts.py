@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vgpt2.datagen.questions import Question
+from vgpt2.datagen.questions.question import Question
 
 REFUSES_REAL, ACCEPTS_FAKE = "refuses_real", "accepts_fake"
 

@@ -6,7 +6,6 @@ import re
 from dataclasses import replace
 from random import Random
 
-from vgpt2.datagen import english
 from vgpt2.datagen.faults.edits import (
     Apply,
     Part,
@@ -21,8 +20,9 @@ from vgpt2.datagen.faults.edits import (
     with_table,
 )
 from vgpt2.datagen.faults.fault import Fault, fault
-from vgpt2.datagen.plan import ColumnRef, Filter, Query, render_sql, sql_name
-from vgpt2.datagen.sides import Side
+from vgpt2.datagen.language import english
+from vgpt2.datagen.names.sides import Side
+from vgpt2.datagen.plans.plan import ColumnRef, Filter, Query, render_sql, sql_name
 
 _MARK = "Zz9Mark"  # a plain word that no database uses: it stands in a plan where the text is to be changed
 _DATE = re.compile(r"'(\d{4})(\d\d)(\d\d)'")

@@ -7,7 +7,7 @@ from functools import partial
 from vgpt2.datagen.knowledge import business, documents, house, joins, naming, negatives, objects, reports, schema, tuning, workflows
 from vgpt2.datagen.knowledge.asking import Kind, make_chats
 from vgpt2.datagen.knowledge.listed import make_with_listed
-from vgpt2.datagen.world import Maker
+from vgpt2.datagen.questions.world import Maker
 
 CATEGORIES: dict[str, tuple[Kind, ...]] = {
     "schema": schema.KINDS,

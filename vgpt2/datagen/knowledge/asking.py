@@ -17,11 +17,11 @@ from typing import Any, Literal
 from vgpt2.datagen.knowledge import sentences
 from vgpt2.datagen.knowledge.stock import Stock, stock_of
 from vgpt2.datagen.knowledge.wording import refuse_object
-from vgpt2.datagen.phrasings import Template
+from vgpt2.datagen.language.phrasings import Template
+from vgpt2.datagen.language.similarity import masked
 from vgpt2.datagen.queries.styles import mistyped
-from vgpt2.datagen.questions import Chat, Question, Subject
-from vgpt2.datagen.similarity import masked
-from vgpt2.datagen.world import World
+from vgpt2.datagen.questions.question import Chat, Question, Subject
+from vgpt2.datagen.questions.world import World
 from vgpt2.sql.schema import Object
 
 Asks = Literal["existence", "name", "topic"]

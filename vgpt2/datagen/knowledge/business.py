@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from random import Random
 
-from vgpt2.datagen import english
 from vgpt2.datagen.knowledge.asking import Drawn, Kind
 from vgpt2.datagen.knowledge.draws import object_kind, pair_kind
 from vgpt2.datagen.knowledge.stock import Stock, things_held
 from vgpt2.datagen.knowledge.wording import as_name
-from vgpt2.datagen.world import World
+from vgpt2.datagen.language import english
+from vgpt2.datagen.questions.world import World
 from vgpt2.sql.schema import Object
 
 _MOST = 6  # names in one answer

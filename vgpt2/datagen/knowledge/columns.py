@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from random import Random
 
-from vgpt2.datagen import answers, english
 from vgpt2.datagen.knowledge.asking import Drawn, Kind
 from vgpt2.datagen.knowledge.draws import column_kind, plain_columns, telling_columns, unreal_column, unreal_object
 from vgpt2.datagen.knowledge.stock import Stock, column_said, shown, things_held
 from vgpt2.datagen.knowledge.wording import accept_column
-from vgpt2.datagen.questions import Subject
-from vgpt2.datagen.world import World
+from vgpt2.datagen.language import answers, english
+from vgpt2.datagen.questions.question import Subject
+from vgpt2.datagen.questions.world import World
 from vgpt2.sql.schema import Column, Object
 
 _MOST = 8  # names in one answer

@@ -8,16 +8,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from random import Random
 
-from vgpt2.datagen import english
-from vgpt2.datagen.answers import fenced, verdict
-from vgpt2.datagen.fakes import near_miss, suffixed
 from vgpt2.datagen.knowledge.asking import Drawn, Kind
 from vgpt2.datagen.knowledge.draws import unreal_object
 from vgpt2.datagen.knowledge.stock import Stock, shown
 from vgpt2.datagen.knowledge.wording import as_name
-from vgpt2.datagen.questions import Subject
+from vgpt2.datagen.language import english
+from vgpt2.datagen.language.answers import fenced, verdict
+from vgpt2.datagen.names.fakes import near_miss, suffixed
+from vgpt2.datagen.questions.question import Subject
+from vgpt2.datagen.questions.world import World
 from vgpt2.datagen.readers.document import Document, DocumentKind
-from vgpt2.datagen.world import World
 
 _MOST = 10  # names in one answer
 Forms = Callable[[Stock, Document], tuple[str, ...] | None]  # the ways to answer; None where the document does not tell

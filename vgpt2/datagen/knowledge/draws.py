@@ -6,14 +6,14 @@ import re
 from collections.abc import Callable, Sequence
 from random import Random
 
-from vgpt2.datagen import english
-from vgpt2.datagen.answers import fenced
-from vgpt2.datagen.fakes import OBJECT_KINDS, borrowed_column, fake_column, fake_object
 from vgpt2.datagen.knowledge.asking import Drawn, Kind, OfObject
 from vgpt2.datagen.knowledge.stock import Stock
 from vgpt2.datagen.knowledge.wording import refuse_column, refuse_object
-from vgpt2.datagen.questions import Subject
-from vgpt2.datagen.world import World
+from vgpt2.datagen.language import english
+from vgpt2.datagen.language.answers import fenced
+from vgpt2.datagen.names.fakes import OBJECT_KINDS, borrowed_column, fake_column, fake_object
+from vgpt2.datagen.questions.question import Subject
+from vgpt2.datagen.questions.world import World
 from vgpt2.sql.schema import Column, Object
 
 OfColumn = Callable[[Stock, Object, Column, Random], str | None]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from random import Random
 
-from vgpt2.datagen import english
 from vgpt2.datagen.knowledge.asking import Drawn, Kind
 from vgpt2.datagen.knowledge.draws import object_kind, unreal_object
 from vgpt2.datagen.knowledge.stock import Stock
-from vgpt2.datagen.world import World
+from vgpt2.datagen.language import english
+from vgpt2.datagen.questions.world import World
 from vgpt2.sql.schema import Object
 
 _TOPICS: dict[str, tuple[str, ...]] = {

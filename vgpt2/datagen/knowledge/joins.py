@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 from random import Random
 
-from vgpt2.datagen import english
-from vgpt2.datagen.answers import fenced
-from vgpt2.datagen.drafts import draft_join
 from vgpt2.datagen.knowledge.asking import Drawn, Kind
 from vgpt2.datagen.knowledge.draws import object_kind, pair_kind, unreal_object
 from vgpt2.datagen.knowledge.objects import owner_filters
 from vgpt2.datagen.knowledge.stock import Stock, shown
-from vgpt2.datagen.plan import render_sql
-from vgpt2.datagen.world import World
+from vgpt2.datagen.language import english
+from vgpt2.datagen.language.answers import fenced
+from vgpt2.datagen.plans.plan import render_sql
+from vgpt2.datagen.questions.drafts import draft_join
+from vgpt2.datagen.questions.world import World
 from vgpt2.sql.schema import ForeignKey, Object
 
 _MOST = 6  # names in one answer

@@ -6,10 +6,10 @@ from dataclasses import replace
 from random import Random
 
 from vgpt2.datagen.knowledge.asking import Kind, make_chats
-from vgpt2.datagen.phrasings import HELD_OUT, TRAINING
-from vgpt2.datagen.questions import Chat
-from vgpt2.datagen.recipes import ROOMS, balanced_slots, draw, evened
-from vgpt2.datagen.world import World
+from vgpt2.datagen.language.phrasings import HELD_OUT, TRAINING
+from vgpt2.datagen.questions.question import Chat
+from vgpt2.datagen.questions.recipes import ROOMS, balanced_slots, draw, evened
+from vgpt2.datagen.questions.world import World
 
 LISTED_SHARE = 0.1  # of a category's questions
 SHARES = {"exists_list": 0.6, "columns": 0.4}  # of these, by room

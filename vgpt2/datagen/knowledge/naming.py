@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from random import Random
 
-from vgpt2.datagen import english
 from vgpt2.datagen.knowledge.asking import Drawn, Kind
 from vgpt2.datagen.knowledge.draws import object_kind
 from vgpt2.datagen.knowledge.stock import Stock
-from vgpt2.datagen.world import World
+from vgpt2.datagen.language import english
+from vgpt2.datagen.questions.world import World
 from vgpt2.sql.schema import Object
 
 

@@ -8,17 +8,17 @@ from __future__ import annotations
 from dataclasses import replace
 from random import Random
 
-from vgpt2.datagen.answers import fenced, verdict
-from vgpt2.datagen.drafts import draft_join
 from vgpt2.datagen.knowledge.asking import Drawn, Kind
 from vgpt2.datagen.knowledge.draws import invented, refused, telling_columns, unreal_column, unreal_query
 from vgpt2.datagen.knowledge.joins import equalities
 from vgpt2.datagen.knowledge.objects import first_query, owner_filters
 from vgpt2.datagen.knowledge.stock import Stock
 from vgpt2.datagen.knowledge.wording import as_name
-from vgpt2.datagen.plan import ColumnRef, Join, Output, render_sql
-from vgpt2.datagen.questions import Subject
-from vgpt2.datagen.world import World
+from vgpt2.datagen.language.answers import fenced, verdict
+from vgpt2.datagen.plans.plan import ColumnRef, Join, Output, render_sql
+from vgpt2.datagen.questions.drafts import draft_join
+from vgpt2.datagen.questions.question import Subject
+from vgpt2.datagen.questions.world import World
 from vgpt2.sql.schema import ForeignKey
 
 

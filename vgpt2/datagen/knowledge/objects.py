@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from random import Random
 
-from vgpt2.datagen import english
-from vgpt2.datagen.answers import fenced
-from vgpt2.datagen.conditions import owner_column
 from vgpt2.datagen.knowledge.asking import Drawn, Kind
 from vgpt2.datagen.knowledge.columns import is_of_sort
 from vgpt2.datagen.knowledge.draws import column_kind, object_kind, plain_columns, telling_columns, unreal_object
 from vgpt2.datagen.knowledge.stock import Stock, column_said, shown
-from vgpt2.datagen.plan import ColumnRef, Filter, Output, Query, Source, render_sql
-from vgpt2.datagen.world import World
+from vgpt2.datagen.language import english
+from vgpt2.datagen.language.answers import fenced
+from vgpt2.datagen.plans.conditions import owner_column
+from vgpt2.datagen.plans.plan import ColumnRef, Filter, Output, Query, Source, render_sql
+from vgpt2.datagen.questions.world import World
 from vgpt2.sql.schema import Column, ForeignKey, Object
 
 _MOST = 6  # names or lines in one part of an answer

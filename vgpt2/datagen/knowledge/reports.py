@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from random import Random
 
-from vgpt2.datagen import english
-from vgpt2.datagen.answers import fenced
-from vgpt2.datagen.conditions import codes, summable
 from vgpt2.datagen.knowledge.asking import Drawn, Kind
 from vgpt2.datagen.knowledge.documents import REPORT_KINDS
 from vgpt2.datagen.knowledge.draws import unreal_column, unreal_object
 from vgpt2.datagen.knowledge.objects import owner_filters
 from vgpt2.datagen.knowledge.stock import Stock
-from vgpt2.datagen.plan import ColumnRef, Filter, Order, Output, Query, Source, render_sql
-from vgpt2.datagen.world import World
+from vgpt2.datagen.language import english
+from vgpt2.datagen.language.answers import fenced
+from vgpt2.datagen.plans.conditions import codes, summable
+from vgpt2.datagen.plans.plan import ColumnRef, Filter, Order, Output, Query, Source, render_sql
+from vgpt2.datagen.questions.world import World
 
 
 def draw_detail(stock: Stock, world: World, real: bool, rng: Random) -> Drawn | None:

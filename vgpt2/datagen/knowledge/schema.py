@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from random import Random
 
-from vgpt2.datagen import english
 from vgpt2.datagen.knowledge.asking import Drawn, Kind
 from vgpt2.datagen.knowledge.columns import COLUMN_KINDS
 from vgpt2.datagen.knowledge.draws import invented, keyed_objects, object_kind, pair_kind, refused
 from vgpt2.datagen.knowledge.stock import Stock, shown
 from vgpt2.datagen.knowledge.wording import accept_base, accept_listed, accept_object
-from vgpt2.datagen.questions import Subject
-from vgpt2.datagen.world import World
+from vgpt2.datagen.language import english
+from vgpt2.datagen.questions.question import Subject
+from vgpt2.datagen.questions.world import World
 from vgpt2.sql.schema import Object
 
 _MOST = 8  # names in one answer

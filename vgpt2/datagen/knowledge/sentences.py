@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
-from vgpt2.datagen.phrasings import Template
+from vgpt2.datagen.language.phrasings import Template
 
 FOLDER = Path(__file__).with_name("texts")
 

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property, lru_cache
 
-from vgpt2.datagen import english
-from vgpt2.datagen.knowledge.meant import MOST, Meant
-from vgpt2.datagen.sides import Side
+from vgpt2.datagen.language import english
+from vgpt2.datagen.names.meant import MOST, Meant
+from vgpt2.datagen.names.sides import Side
 from vgpt2.sql.names import NameIndex
 from vgpt2.sql.schema import Column, ForeignKey, Object
 

@@ -6,15 +6,15 @@ from collections.abc import Callable
 from dataclasses import replace
 from random import Random
 
-from vgpt2.datagen import english
-from vgpt2.datagen.answers import fenced
 from vgpt2.datagen.knowledge.asking import Drawn, Kind
 from vgpt2.datagen.knowledge.draws import unreal_query
 from vgpt2.datagen.knowledge.objects import first_query, owner_filters
 from vgpt2.datagen.knowledge.stock import Stock
 from vgpt2.datagen.knowledge.workflows import dates
-from vgpt2.datagen.plan import ColumnRef, Exists, Filter, Output, Query, Source, render_sql
-from vgpt2.datagen.world import World
+from vgpt2.datagen.language import english
+from vgpt2.datagen.language.answers import fenced
+from vgpt2.datagen.plans.plan import ColumnRef, Exists, Filter, Output, Query, Source, render_sql
+from vgpt2.datagen.questions.world import World
 from vgpt2.sql.schema import ForeignKey, Object
 
 Advised = tuple[str, str, Query]  # (SQL as it was, advice, the better query)

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from random import Random
 
-from vgpt2.datagen import answers
 from vgpt2.datagen.knowledge.stock import Stock, column_said
-from vgpt2.datagen.statements import looks_like_a_name
+from vgpt2.datagen.language import answers
+from vgpt2.datagen.names.statements import looks_like_a_name
 from vgpt2.sql.schema import Column, Object
 
 

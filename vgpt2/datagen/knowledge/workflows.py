@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from random import Random
 
-from vgpt2.datagen import english
-from vgpt2.datagen.answers import fenced
-from vgpt2.datagen.conditions import owner_column, summable
 from vgpt2.datagen.knowledge.asking import Kind
 from vgpt2.datagen.knowledge.draws import object_kind
 from vgpt2.datagen.knowledge.house import month_columns
 from vgpt2.datagen.knowledge.objects import owner_filters
 from vgpt2.datagen.knowledge.stock import Stock
-from vgpt2.datagen.plan import ColumnRef, Filter, Output, Query, Source, render_sql
+from vgpt2.datagen.language import english
+from vgpt2.datagen.language.answers import fenced
+from vgpt2.datagen.plans.conditions import owner_column, summable
+from vgpt2.datagen.plans.plan import ColumnRef, Filter, Output, Query, Source, render_sql
 from vgpt2.sql.schema import Object
 
+_NAMING = ("Description", "Name", "description", "name")
 _DATE_TYPES = {"date", "datetime", "datetime2", "smalldatetime"}
 
 
@@ -38,7 +39,10 @@ def approach(stock: Stock, o: Object, rng: Random) -> str | None:
     masters = [
         key
         for key in stock.links.get(o.name, ())
-        if key.from_object == o.name and len(key.from_columns) > 1 and stock.by_name[key.to_object] not in members
+        if key.from_object == o.name
+        and len(key.from_columns) > 1
+        and stock.by_name[key.to_object] not in members
+        and any(map(stock.by_name[key.to_object].has, _NAMING))
     ]
     if masters:
         key = rng.choice(masters)

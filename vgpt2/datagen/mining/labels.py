@@ -10,9 +10,9 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from vgpt2.datagen.audit.rules import Context
 from vgpt2.datagen.mining.answered import Answered
-from vgpt2.datagen.rules import Context
-from vgpt2.datagen.statements import Reading
+from vgpt2.datagen.names.statements import Reading
 from vgpt2.judging import Item, judge
 from vgpt2.sql.binding import TooMuchWork
 from vgpt2.sql.extract import sql_blocks

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from math import log
 from statistics import median
 
+from vgpt2.datagen.language.similarity import normalised
 from vgpt2.datagen.mining.answered import Answered
 from vgpt2.datagen.mining.labels import Labelled
-from vgpt2.datagen.similarity import normalised
 from vgpt2.dropped import Dropped
 
 FARTHEST = 2.0  # times as long as the other answer of a pair

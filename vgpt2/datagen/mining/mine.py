@@ -14,14 +14,15 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from vgpt2.datagen import preferences, records
-from vgpt2.datagen.answers import fenced
+from vgpt2.datagen.audit.rules import Context
+from vgpt2.datagen.language.answers import fenced
 from vgpt2.datagen.mining.answered import Answered, read
 from vgpt2.datagen.mining.labels import Labelled, labelled
 from vgpt2.datagen.mining.matching import Matched, Pair, matched
-from vgpt2.datagen.names import Names
-from vgpt2.datagen.rules import Context
-from vgpt2.datagen.statements import findings
+from vgpt2.datagen.mistakes import preferences
+from vgpt2.datagen.names.real import Names
+from vgpt2.datagen.names.statements import findings
+from vgpt2.datagen.sets import records
 from vgpt2.dropped import Dropped
 from vgpt2.judging import Item, read_items
 

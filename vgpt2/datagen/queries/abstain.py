@@ -8,13 +8,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from random import Random
 
-from vgpt2.datagen import answers, english
-from vgpt2.datagen.fakes import fake_column, fake_object
-from vgpt2.datagen.plan import ColumnRef
+from vgpt2.datagen.language import answers, english
+from vgpt2.datagen.names.fakes import fake_column, fake_object
+from vgpt2.datagen.plans.plan import ColumnRef
 from vgpt2.datagen.queries.asks import Ask
 from vgpt2.datagen.queries.lexicon import Lexicon, Table
 from vgpt2.datagen.queries.words import Words
-from vgpt2.datagen.questions import Subject
+from vgpt2.datagen.questions.question import Subject
 
 _KINDS_OF_FAKE = ("near_miss", "camel", "suffix", "plural", "wrong_module")
 
@@ -56,7 +56,7 @@ def _replaceable(ask: Ask) -> list[ColumnRef]:
 
 
 def _nothing_holds(ask: Ask, words: Words, ref: ColumnRef) -> Abstention | None:
-    what = words.lexicon.absent_words(ask.tables, words.rng)
+    what = words.lexicon.absent_words(ask.tables, words.rng, like=ref)
     if what is None:
         return None
     return Abstention(replace(words, instead={ref: what}), answers.nothing_holds(ref.table, what))
@@ -115,7 +115,7 @@ def _same_head(table: Table, column: str) -> list[str]:
     if column not in table.words:
         return []
     head = _head(table.words[column][0])
-    if len(head) < 4 or head in ("number", "name") or any(head in forms for forms in table.words.values()):
+    if len(head) < 4 or head in ("number", "name") or head.endswith(("ed", "ing")) or any(head in forms for forms in table.words.values()):
         return []
     found = [other for other, forms in table.words.items() if _head(forms[0]) == head]
     used = sum(head in forms[0].split() for forms in table.words.values())
@@ -123,7 +123,8 @@ def _same_head(table: Table, column: str) -> list[str]:
 
 
 def _head(words: str) -> str:
-    return words.rsplit(" ", 1)[-1]
+    """The noun that the words are about: 'number' of 'transaction number within the month'."""
+    return english.split_head(words)[0].rsplit(" ", 1)[-1]
 
 
 def _unclear_table(ask: Ask, words: Words) -> Abstention | None:
@@ -165,7 +166,7 @@ _TOPICS: tuple[tuple[str, tuple[str, ...]], ...] = (
 _DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 _DECLINES = (
     "That is not a question about this database, so there is no query for it.",
-    "I answer questions about this database; that one it cannot answer.",
+    "I answer questions about this database, and that is not one of them.",
     "The database holds business records, so it cannot answer that.",
 )
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from vgpt2.datagen import answers, english
-from vgpt2.datagen.plan import ColumnRef, render_sql
+from vgpt2.datagen.language import answers, english
+from vgpt2.datagen.plans.plan import ColumnRef, render_sql
 from vgpt2.datagen.queries.asks import Ask, Measure, Pairs, as_query
 from vgpt2.datagen.queries.criteria import UNSAID, Criterion
 from vgpt2.datagen.queries.lexicon import Lexicon

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from vgpt2.datagen.plan import COUNT_DISTINCT, ColumnRef, Cte, Exists, Filter, Having, Join, Order, Output, Query, Source, Window
+from vgpt2.datagen.plans.plan import COUNT_DISTINCT, ColumnRef, Cte, Exists, Filter, Having, Join, Order, Output, Query, Source, Window
 from vgpt2.datagen.queries.criteria import Criterion
 from vgpt2.datagen.queries.lexicon import Table
 
@@ -179,10 +179,11 @@ def _totals(ask: Ask) -> Query:
         joins.append(Join(Source(name, nolock=False), on, "LEFT JOIN"))
         counted = measure.function in ("SUM", "COUNT")
         shown_as = label if len(ask.details) == 1 else f"{_word(details.table)}{label}"
-        outputs.append(Output(ColumnRef(name, label), "ISNULL" if counted else None, shown_as))
+        shown = None if shown_as == label and not counted else shown_as
+        outputs.append(Output(ColumnRef(name, label), "ISNULL" if counted else None, shown))
     order = (_order(ask),) if ask.sorting else ()
-    shown = tuple(Output(ref) for ref in ask.shown)
-    return Query(Source(ask.table), (*shown, *outputs), _filters(ask.criteria), tuple(joins), order_by=order, top=ask.top, ctes=tuple(ctes))
+    own = tuple(Output(ref) for ref in ask.shown)
+    return Query(Source(ask.table), (*own, *outputs), _filters(ask.criteria), tuple(joins), order_by=order, top=ask.top, ctes=tuple(ctes))
 
 
 _GROUPED = ("count", "total", "by", "having", "ranking")

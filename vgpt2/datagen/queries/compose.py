@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from vgpt2.datagen.plan import COUNT_DISTINCT, ColumnRef
+from vgpt2.datagen.plans.plan import COUNT_DISTINCT, ColumnRef
 from vgpt2.datagen.queries.asks import Ask, Details, Link, Measure, Pairs, Sorting, Tested, tie_breakers
 from vgpt2.datagen.queries.criteria import UNSAID, Criterion, criterion
 from vgpt2.datagen.queries.draft import Draft
@@ -64,7 +64,7 @@ def looked_up(d: Draft) -> Ask | None:
             key = d.rng.choice(keys)
             hanging = any(link.table == start.name and link.optional for link in links)
             links.append(Link(key.to_object, _tie(key), optional=hanging or _may_be_empty(d.lexicon, key)))
-    theirs = [d.columns(d.lexicon.table(link.table), d.rng.choice((1, 1, 2))) for link in links]
+    theirs = [_columns_of(d, link, d.rng.choice((1, 1, 2))) for link in links]
     ours = d.columns(d.table, d.rng.randint(1, 3))
     if not links or not ours or not all(theirs):
         return None
@@ -85,11 +85,16 @@ def header_with_lines(d: Draft) -> Ask | None:
         named = d.rng.choice(further)
         links.append(Link(named.to_object, _tie(named), optional=_may_be_empty(d.lexicon, named)))
     ours = d.columns(d.table, d.rng.randint(1, 2))
-    theirs = [d.columns(d.lexicon.table(link.table), 1 if n else d.rng.randint(1, 3)) for n, link in enumerate(links)]
+    theirs = [_columns_of(d, link, 1 if n else d.rng.randint(1, 3)) for n, link in enumerate(links)]
     if not ours or not all(theirs):
         return None
     shown = ours + tuple(ref for refs in theirs for ref in refs)
     return Ask("lines", d.table.name, d.criteria(d.a_few(4, 5, 1), avoid=ours), shown, tuple(links), sorting=d.sorting(ours, 0.15))
+
+
+def _columns_of(d: Draft, link: Link, n: int) -> tuple[ColumnRef, ...]:
+    """Columns of a linked table but for those that the join makes equal to the row's own."""
+    return d.columns(d.lexicon.table(link.table), n, besides=[theirs.column for theirs, _ in link.on])
 
 
 def with_rows(d: Draft) -> Ask | None:

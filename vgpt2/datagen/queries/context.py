@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from random import Random
 
-from vgpt2.datagen.plan import ColumnRef
+from vgpt2.datagen.plans.plan import ColumnRef
 from vgpt2.datagen.queries.lexicon import Lexicon
 from vgpt2.sql.prompt import Form, schema_prompt
 from vgpt2.sql.schema import Object

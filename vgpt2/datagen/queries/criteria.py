@@ -5,13 +5,14 @@ Every value is invented and stands in the question; what a code means is never a
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from random import Random
 
-from vgpt2.datagen import english
-from vgpt2.datagen.conditions import TEXT, WHOLE, YEARS, code_value, date_literal
-from vgpt2.datagen.plan import ColumnRef, Filter
+from vgpt2.datagen.language import english
+from vgpt2.datagen.plans.conditions import TEXT, WHOLE, YEARS, code_value, date_literal
+from vgpt2.datagen.plans.plan import ColumnRef, Filter
 from vgpt2.datagen.queries.lexicon import Table
 
 UNSAID = "unsaid"  # the kind of a condition that the rows' name implies, or that was said of another table
@@ -72,6 +73,9 @@ NAMED: dict[str, str] = {
     "nonzero": "{c} <> 0",
     "flag": "{c} = {0}",
 }
+_LOOSE = re.compile(r" (?:of (?:the|a|an|this)|for|when|within|that|which)\b")
+_VERB = re.compile(r"(?<=\{c\} )\w+")
+_PLURALS = {"is": "are", "was": "were", "has": "have"}
 
 
 @dataclass(frozen=True)
@@ -129,7 +133,14 @@ def said(criterion: Criterion, name: str, rng: Random, *, clause: bool, by_name:
     forms = (CLAUSES if clause else NOUNS)[criterion.kind]
     if by_name and criterion.kind in NAMED:
         forms = (NAMED[criterion.kind],)
-    return rng.choice(forms).format(*criterion.values, c=name, f=criterion.clause)
+    form = rng.choice(forms)
+    if form == "{c} {0}" and not by_name:
+        head, rest = english.split_head(name)
+        if _LOOSE.match(rest):  # 'company 4 of the batch', but 'unit of measure LF'
+            return f"{head} {criterion.values[0]}{rest}"
+    if clause and not by_name and english.is_plural(name):
+        form = _VERB.sub(lambda found: _PLURALS.get(found[0], found[0].removesuffix("s")), form)
+    return form.format(*criterion.values, c=name, f=criterion.clause)
 
 
 def _code(table: Table, column: str, rng: Random) -> Criterion:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from random import Random
 
-from vgpt2.datagen.plan import ColumnRef
+from vgpt2.datagen.plans.plan import ColumnRef
 from vgpt2.datagen.queries.asks import Measure, Sorting
 from vgpt2.datagen.queries.criteria import Criterion, criterion, owner_criterion
 from vgpt2.datagen.queries.lexicon import Lexicon, Table

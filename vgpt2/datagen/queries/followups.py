@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from random import Random
 
-from vgpt2.datagen.plan import ColumnRef
+from vgpt2.datagen.plans.plan import ColumnRef
 from vgpt2.datagen.queries.asks import Ask, Measure
 from vgpt2.datagen.queries.criteria import UNSAID, Criterion, criterion, same_kind
 from vgpt2.datagen.queries.draft import Draft

@@ -14,12 +14,12 @@ from functools import cached_property
 from random import Random
 from typing import TYPE_CHECKING
 
-from vgpt2.datagen import english
-from vgpt2.datagen.conditions import DATES, FREE_TEXT, codes, is_month, owner_column, summable
-from vgpt2.datagen.plan import ColumnRef
+from vgpt2.datagen.language import english
+from vgpt2.datagen.names.sides import Side
+from vgpt2.datagen.plans.conditions import DATES, FREE_TEXT, codes, is_month, owner_column, summable
+from vgpt2.datagen.plans.plan import ColumnRef
 from vgpt2.datagen.queries import synonyms
 from vgpt2.datagen.queries.synonyms import Sayings
-from vgpt2.datagen.sides import Side
 from vgpt2.sql.retrieve import Retriever
 from vgpt2.sql.schema import ForeignKey, Object
 
@@ -134,13 +134,18 @@ class Lexicon:
         """((one row, several), objects) where two or three modules call an object alike."""
         return synonyms.namesakes(self.side.schema_objects())
 
-    def absent_words(self, tables: Sequence[str], rng: Random) -> str | None:
-        """Words for data of other objects, of which `tables` hold nothing: no telling word occurs there or could be abbreviated."""
+    def absent_words(self, tables: Sequence[str], rng: Random, *, like: ColumnRef) -> str | None:
+        """Words for data of other objects, of which `tables` hold nothing: no telling word occurs there or could be abbreviated.
+
+        An amount stands for an amount and a date for a date, so that the question still makes sense.
+        """
+        role = _role(self.table(like.table), like.column)
         described = " ".join(self._described(name) for name in tables)
         parts = {part for name in tables for part in self._parts(name)}
-        for _ in range(12):
+        for _ in range(24):
             table = self.table(rng.choice(self.names))
-            words = rng.choice(tuple(table.words.values()))[0] if table.words else ""
+            pool = [forms[0] for name, forms in table.words.items() if _role(table, name) == role]
+            words = rng.choice(pool) if pool else ""
             telling = [w for w in words.casefold().split() if len(w) > 3 and not _COMMON_WORDS.fullmatch(w)]
             if telling and not any(w[:5] in described or any(english.abbreviates(part, w) for part in parts) for w in telling):
                 return words
@@ -199,11 +204,16 @@ class Lexicon:
         """Names in words that no two columns of the object share."""
         found = {c.name: self.sayings.column(o, c) for c in o.columns}
         if sum(map(bool, found.values())) < 5:
-            plain = [c for c in o.columns if not c.identity and not english.is_housekeeping(c.description)]
+            telling = [c for c in o.columns if not (c.type == "char" and c.length == 1) and not _YES_OR_NO.search(c.name)]
+            plain = [c for c in telling if not c.identity and not english.is_housekeeping(c.description)]
             found |= {c.name: found[c.name] or synonyms.forms(synonyms.spelt(c.name)) for c in plain}
         counts = Counter(form.casefold() for forms in found.values() for form in forms)
         kept = {name: tuple(form for form in forms if counts[form.casefold()] == 1) for name, forms in found.items()}
         return {name: forms for name, forms in kept.items() if forms and forms[0] == found[name][0]}
+
+
+def _role(table: Table, column: str) -> str:
+    return "amount" if column in table.amounts else "date" if column in (*table.dates, *table.months) else "other"
 
 
 def _grouped(keys: Iterable[ForeignKey], by: Callable[[ForeignKey], str]) -> dict[str, list[ForeignKey]]:

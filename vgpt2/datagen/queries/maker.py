@@ -11,7 +11,8 @@ from functools import partial
 from random import Random
 from typing import Any
 
-from vgpt2.datagen.plan import ColumnRef, expectation
+from vgpt2.datagen.language.similarity import masked
+from vgpt2.datagen.plans.plan import ColumnRef, expectation
 from vgpt2.datagen.queries import abstain
 from vgpt2.datagen.queries.asks import as_query
 from vgpt2.datagen.queries.compose import JOINED, KINDS
@@ -19,9 +20,8 @@ from vgpt2.datagen.queries.context import Look, schema_text
 from vgpt2.datagen.queries.cover import ask_for, batches, start_of
 from vgpt2.datagen.queries.dealing import Deck
 from vgpt2.datagen.queries.turns import Talk, Turn, turns, worded
-from vgpt2.datagen.questions import Chat, Question
-from vgpt2.datagen.similarity import masked
-from vgpt2.datagen.world import Maker, World
+from vgpt2.datagen.questions.question import Chat, Question
+from vgpt2.datagen.questions.world import Maker, World
 
 
 def make(category: str, kinds: Mapping[str, float], world: World, n: int, seed: str) -> list[Chat]:

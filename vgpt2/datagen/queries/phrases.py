@@ -111,12 +111,12 @@ NOUN_PHRASES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     ),
     "having": (
         (
-            "{measured} per {per}{where}, only where there is {having}",
+            "{measured} per {per}{where}, only where we find {having}",
             "{measured}{where} for each {per} with {having}",
             "every {per} that has {having}, with {measured}{where}",
             "{measured}{where} by {per}, leaving out every one without {having}",
         ),
-        ("{measured}{where}, per {per}, provided there is {having}",),
+        ("{measured}{where}, per {per}, provided we find {having}",),
     ),
     "ranking": (
         (
@@ -140,7 +140,7 @@ NOUN_PHRASES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         (
             "a running total of {amount} over {rows}{where}, in order of {by}{within}, beside {shown}",
             "{amount} of {rows}{where} accumulated by {by}{within}, with {bare}",
-            "the cumulative {amount} of {rows}{where} as {by} advances{within}, next to {shown}",
+            "the running sum of {amount} of {rows}{where} as {by} advances{within}, next to {shown}",
             "{rows}{where} in order of {by}{within}: {bare}, and {amount} summed up so far",
         ),
         ("{amount} of {rows}{where} piling up by {by}{within}, after {bare}",),
@@ -159,17 +159,17 @@ NOUN_PHRASES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 QUESTIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "list": (
         (
-            "what do {rows}{where} say for {bare}{sort}",
+            "what do we have on record for {shown} of {rows}{where}{sort}",
             "which {bare} do we find in {rows}{where}{sort}",
         ),
         ("{rows}{where}: what {bare}",),
     ),
     "lookup": (
-        ("what do {rows}{where} say for {bare}, and what are {others}{sort}",),
+        ("what do we have on record for {shown} of {rows}{where}, along with {others}{sort}",),
         ("{rows}{where}: what {bare}, and what {others}",),
     ),
     "lines": (
-        ("what do {rows}{where} say for {bare}, and what are {others}{sort}",),
+        ("what do we have on record for {shown} of {rows}{where}, along with {others}{sort}",),
         ("{rows}{where}: what {bare}, and what {others}",),
     ),
     "exists": (
@@ -218,22 +218,22 @@ QUESTIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     ),
     "having": (
         ("which {per} has {having}, and what is {measured}{where}",),
-        ("where is there {having} per {per}, given {measured}{where}",),
+        ("where do we find {having} per {per}, given {measured}{where}",),
     ),
     "ranking": (
         ("which {n} values of {per} have the {extreme} {short}, looking at {measured}{where}",),
         ("what is the {top} {n} by {per} of {measured}{where}",),
     ),
     "latest": (
-        ("what is the {nth}{where} for each {per} by {by}, with {bare}",),
-        ("per {per}, which is the {nth}{where} by {by}, and what {bare}",),
+        ("what {is} the {nth}{where} for each {per} by {by}, with {bare}",),
+        ("per {per}, which {is} the {nth}{where} by {by}, and what {bare}",),
     ),
     "running": (
         ("how does {amount} of {rows}{where} add up in order of {by}{within}, with {bare}",),
         ("by {by}{within}, what has {amount} of {rows}{where} come to so far, with {bare}",),
     ),
     "totals": (
-        ("what do {rows}{where} say for {bare}, and what is {details}",),
+        ("what do we have on record for {shown} of {rows}{where}, and for each of them what is {details}",),
         ("for {rows}{where}: what {bare}, and what is {details}",),
     ),
 }

@@ -11,8 +11,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from vgpt2.datagen import english
-from vgpt2.datagen.plan import ColumnRef, Filter
+from vgpt2.datagen.language import english
+from vgpt2.datagen.plans.plan import ColumnRef, Filter
 from vgpt2.sql.catalogue import Catalogue
 from vgpt2.sql.schema import Column, Object
 
@@ -31,7 +31,11 @@ _COMPLEMENT = re.compile(
 )
 _TAIL = re.compile(r"\s(?:within|of the (?:line|item|row))\s*.*$")
 _UNFINISHED = re.compile(r"\b(?:the|a|an|of|in|on|for|to|by|per|with|from|and|or|this)$")
-_WEAK_ENDS = (" number", " code", " amount")
+_OTHER = re.compile(  # without its 'number' or 'code' another thing, or none: nobody says 'serial', and a 'tax' is an amount
+    r"(?:^|\s)(?:serial|sequence|routing|identification|hold|tax|earnings|reason|insurance|status|rate|cost|revenue|discount|budget|pay)$"
+)
+_WEAK_ENDS = (" number", " code")
+_ALWAYS_PLURAL = ("parameters", "terms", "totals", "settings")
 _CLAUSE = re.compile(r"\s(?:who|that|which)\s")
 _TELLING = re.compile(r"[A-Za-z][a-z]{3,}")
 _ATTRIBUTE = re.compile(r"\w+(?: \w+)? (?:number|date|amount|name|code|type|address|total)")
@@ -114,7 +118,8 @@ def forms(words: str | None) -> tuple[str, ...]:
     if not words:
         return ()
     shorter = [_TAIL.sub("", words)]
-    shorter += [form.removesuffix(end) for form in shorter for end in _WEAK_ENDS if form.endswith(end)]
+    cut = [form.removesuffix(end) for form in shorter for end in _WEAK_ENDS if form.endswith(end)]
+    shorter += [form for form in cut if not _OTHER.search(form)]
     return tuple(dict.fromkeys(form for form in (words, *shorter) if len(form) > 2 and not _UNFINISHED.search(form)))
 
 
@@ -140,7 +145,9 @@ def _pair(row: str) -> Pair:
     """The row in both numbers: 'kind of part' -> 'kinds of part'; 'record of money received' where the noun has no plural."""
     core = _COMPLEMENT.sub("", row)
     if core.endswith("s"):
-        return _singular(row) if row == core and " and " not in row else row, row
+        if " and " in row or (row != core and not core.endswith(_ALWAYS_PLURAL)):
+            return f"record of {row}", row
+        return _singular(row) if row == core else row, row
     if _UNCOUNTABLE.search(core):
         return f"{row} record" if row == core else f"record of {row}", f"{row} records" if row == core else f"records of {row}"
     both = " or ".join(english.plural(part) for part in core.split(" or "))
@@ -148,7 +155,7 @@ def _pair(row: str) -> Pair:
 
 
 def _singular(row: str) -> str:
-    if row.endswith(("parameters", "terms", "totals")):
+    if row.endswith(_ALWAYS_PLURAL):
         return row
     if row.endswith("ies"):
         return row[:-3] + "y"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from random import Random
 
-from vgpt2.datagen.plan import ColumnRef, render_sql
+from vgpt2.datagen.plans.plan import ColumnRef, render_sql
 from vgpt2.datagen.queries import abstain, followups
 from vgpt2.datagen.queries.abstain import Abstention
 from vgpt2.datagen.queries.answering import answer
@@ -19,7 +19,7 @@ from vgpt2.datagen.queries.settings import QuerySettings
 from vgpt2.datagen.queries.styles import PLAN_FIRST, SQL_ONLY, mistyped
 from vgpt2.datagen.queries.wording import Phrase, Sentence, draw_sentence, in_words
 from vgpt2.datagen.queries.words import Naming, Words
-from vgpt2.datagen.questions import Subject
+from vgpt2.datagen.questions.question import Subject
 from vgpt2.sql.checker import check
 
 _DRAWS = 60  # attempts for one question

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 
-from vgpt2.datagen import english
-from vgpt2.datagen.plan import COUNT_DISTINCT, ColumnRef
+from vgpt2.datagen.language import english
+from vgpt2.datagen.plans.plan import COUNT_DISTINCT, ColumnRef
 from vgpt2.datagen.queries import criteria as conditions
 from vgpt2.datagen.queries.asks import Ask, Details, Link, Measure
 from vgpt2.datagen.queries.criteria import UNSAID, Criterion
@@ -21,11 +22,14 @@ _MEASURES = {
     "MIN": ("lowest {}", "smallest {}"),
     "MAX": ("highest {}", "largest {}"),
 }
+_OF_AGGREGATES = {"SUM": "sum", "AVG": "average", "MIN": "minimum", "MAX": "maximum"}  # of what is called a total, or the highest, itself
 _WITH_BACKGROUND = ("descriptive", "conversational", "formal")  # these styles use several sentences
 _ASCENDING = (", sorted by {}", ", ordered by {}", " in order of {}", ", {} ascending")
 _DESCENDING = (", sorted by {} in descending order", ", ordered by {} from high to low", ", {} descending")
 _NEWEST = (", newest {} first", ", latest {} first", ", sorted by {}, latest first")
 _OPTIONAL = (", if any", ", where there is one", " if it has one", ", if given")
+_SET_OFF = "\0"
+_AFTER = re.compile(f"{_SET_OFF}(?= \\w)")
 _HAS = ("that have {}", "with at least one of their {}", "for which there are {}")
 _LACKS = ("that have no {}", "without any {}", "for which there are no {}", "lacking {}")
 
@@ -74,11 +78,11 @@ def in_words(ask: Ask, sentence: Sentence, words: Words) -> str:
     if owner and place == "rows":
         parts["rows"] += f" {rng.choice(('of', 'in', 'for'))} {condition(owner, ask, words, clause=False)}"
     apart = bool(listed) and style in _WITH_BACKGROUND and rng.random() < 0.3
-    parts["where"] = "" if apart else where(listed, ask, words)
+    parts["where"] = "" if apart else _set_off(where(listed, ask, words))
     parts["counted"] = parts["counted"].format(rows=parts["rows"])
     parts["measured"] = parts["measured"].format(rows=parts["rows"])
     parts["nth"] = parts["nth"].format(owner=parts["rows"].removeprefix(words.things(ask.table)))
-    text = sentence.text.format(**parts)
+    text = _AFTER.sub(",", sentence.text.format(**parts)).replace(_SET_OFF, "")
     if apart:
         text = _closed(text) + f" {rng.choice(('Only', 'Restrict it to', 'Limit it to', 'Just'))} rows with {_nouns(listed, ask, words)}."
     if owner and place == "lead":
@@ -135,9 +139,13 @@ def measure_name(measure: Measure, ask: Ask, words: Words, *, form: int = 0) -> 
     name = words.column(measure.column, alone=len(ask.tables) == 1)
     if measure.function == COUNT_DISTINCT:
         return f"number of different {name} values"
-    if measure.function == "SUM" and name.startswith("total "):
-        return f"sum of the {name}"
-    return _MEASURES[measure.function][form].format(name)
+    return _aggregate(measure.function, name, form)
+
+
+def _aggregate(function: str, name: str, form: int) -> str:
+    if name.startswith(("total ", "average ", "highest ", "lowest ", "largest ", "smallest ")):
+        return f"{_OF_AGGREGATES[function]} of the {name}"
+    return _MEASURES[function][form].format(name)
 
 
 def _parts(ask: Ask, words: Words) -> dict[str, str]:
@@ -145,6 +153,7 @@ def _parts(ask: Ask, words: Words) -> dict[str, str]:
     rng = words.rng
     parts = dict.fromkeys(("shown", "bare", "others", "test", "days", "details", "n", "by", "extreme", "per", "having", "short", "top"), "")
     parts |= {"amount": "", "within": "", "measure": "", "measured": "", "counted": "", "nth": "", "sort": sorting(ask, words)}
+    parts["is"] = "is" if ask.top in (None, 1) else "are"
     ours = tuple(ref for ref in ask.shown if ref.table == ask.table)
     if ours:
         parts["bare"] = listed_columns(ours, ask, words)
@@ -213,7 +222,7 @@ def _linked(link: Link, ask: Ask, words: Words) -> str:
     else:
         text = "the " + english.listing([words.column(ref) for ref in refs])
         owner = f" of their {words.things(link.table)}" if link.lines else f" of the {words.row(link.table)}"
-    return text + owner + (words.rng.choice(_OPTIONAL) if link.optional and words.rng.random() < 0.8 else "")
+    return text + owner + (_set_off(words.rng.choice(_OPTIONAL)) if link.optional and words.rng.random() < 0.8 else "")
 
 
 def _test(ask: Ask, words: Words) -> str:
@@ -232,7 +241,7 @@ def _detail(details: Details, ask: Ask, words: Words) -> str:
         return f"the number of their {things}"
     form = words.rng.randrange(len(_MEASURES[details.measure.function]))
     name = words.column(details.measure.column, alone=not words.is_named(details.measure.column))
-    return f"the {_MEASURES[details.measure.function][form].format(name)} of their {things}"
+    return f"the {_aggregate(details.measure.function, name, form)} of their {things}"
 
 
 def _own_condition(c: Criterion, words: Words) -> str:
@@ -281,6 +290,11 @@ def _owner_and_rest(ask: Ask) -> tuple[Criterion | None, tuple[Criterion, ...]]:
 
 def _nouns(listed: Sequence[Criterion], ask: Ask, words: Words) -> str:
     return english.listing([condition(c, ask, words, clause=False) for c in listed])
+
+
+def _set_off(suffix: str) -> str:
+    """The suffix with a mark behind it, if a comma sets it off: where the sentence goes on, a second comma closes it."""
+    return suffix + _SET_OFF if suffix.startswith(",") else suffix
 
 
 def _closed(text: str) -> str:

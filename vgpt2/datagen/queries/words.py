@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Literal
 
-from vgpt2.datagen.plan import ColumnRef
+from vgpt2.datagen.plans.plan import ColumnRef
 from vgpt2.datagen.queries.lexicon import Lexicon
 
 Naming = Literal["words", "names", "mixed"]  # mixed: tables in words, columns by name

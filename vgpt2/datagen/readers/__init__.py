@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from vgpt2.datagen.names import Names
+from vgpt2.datagen.names.real import Names
 from vgpt2.datagen.readers import forms, pages, procedures, reports
 from vgpt2.datagen.readers.document import Document, DocumentError, Reader, Reading, named
 from vgpt2.dropped import Dropped

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-from vgpt2.datagen.names import Names
+from vgpt2.datagen.names.real import Names
 from vgpt2.dropped import Dropped
 
 DocumentKind = Literal["page", "report", "procedure", "form"]

@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from vgpt2.datagen.names import Names
+from vgpt2.datagen.names.real import Names
 from vgpt2.datagen.readers.document import Document, DocumentError, Reading, files, seen_objects, text_of
 from vgpt2.dropped import Dropped
 

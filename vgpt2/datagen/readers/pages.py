@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from vgpt2.datagen.names import Names
+from vgpt2.datagen.names.real import Names
 from vgpt2.datagen.readers.document import Document, Reading, files, seen_objects, text_of
 from vgpt2.dropped import Dropped
 

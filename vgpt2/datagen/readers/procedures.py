@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from vgpt2.datagen.names import Names
+from vgpt2.datagen.names.real import Names
 from vgpt2.datagen.readers.document import Document, Reading, files, seen_objects, text_of
 from vgpt2.dropped import Dropped
 from vgpt2.sql.lexer import END, GO, QUOTED, VARIABLE, WORD, Token, tokenize

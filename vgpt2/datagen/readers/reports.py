@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from vgpt2.datagen.names import Names
+from vgpt2.datagen.names.real import Names
+from vgpt2.datagen.names.statements import UNREAL
 from vgpt2.datagen.readers.document import Document, Reading, files, text_of
-from vgpt2.datagen.statements import UNREAL
 from vgpt2.dropped import Dropped
 from vgpt2.sql.binding import TooMuchWork, bind
 from vgpt2.sql.checker import check

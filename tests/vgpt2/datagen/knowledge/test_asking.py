@@ -3,7 +3,7 @@ from collections import Counter
 import pytest
 
 from vgpt2.datagen.knowledge.asking import absent_places, place_of, slots
-from vgpt2.datagen.phrasings import Template
+from vgpt2.datagen.language.phrasings import Template
 
 SENTENCES = [Template(f"kind-t{n:02d}", "{name}") for n in range(13)]
 

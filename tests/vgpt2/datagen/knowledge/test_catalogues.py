@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from vgpt2.datagen import knowledge
-from vgpt2.datagen.names import load_names
-from vgpt2.datagen.recipes import training_side
-from vgpt2.datagen.statements import Reading
-from vgpt2.datagen.world import World
+from vgpt2.datagen.names.real import load_names
+from vgpt2.datagen.names.statements import Reading
+from vgpt2.datagen.questions.recipes import training_side
+from vgpt2.datagen.questions.world import World
 
 ROOT = Path(__file__).parents[4]
 BIKES = ROOT / "data" / "catalogues" / "bikeshop.yaml"

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from vgpt2.datagen import knowledge, readers
-from vgpt2.datagen.names import load_names
-from vgpt2.datagen.phrasings import asks_existence, takes_no_name
-from vgpt2.datagen.sides import Side
-from vgpt2.datagen.statements import Reading
-from vgpt2.datagen.world import World
+from vgpt2.datagen.language.phrasings import asks_existence, takes_no_name
+from vgpt2.datagen.names.real import load_names
+from vgpt2.datagen.names.sides import Side
+from vgpt2.datagen.names.statements import Reading
+from vgpt2.datagen.questions.world import World
 from vgpt2.sql.glossary import find_glossary
 
 ROOT = Path(__file__).parents[4]
@@ -159,8 +159,9 @@ def test_a_chat_goes_on_about_its_object_or_changes_the_subject():
 def test_bytes_do_not_depend_on_the_process():
     """Sets of strings have another order in every process; no answer may follow it."""
     code = (
-        "from vgpt2.datagen import knowledge; from vgpt2.datagen.names import load_names; from vgpt2.datagen.recipes import training_side\n"
-        "from vgpt2.datagen.world import World; from hashlib import sha256\n"
+        "from vgpt2.datagen import knowledge; from vgpt2.datagen.names.real import load_names\n"
+        "from vgpt2.datagen.questions.recipes import training_side\n"
+        "from vgpt2.datagen.questions.world import World; from hashlib import sha256\n"
         f"names = load_names({str(CORE)!r}); world = World(names, training_side(names))\n"
         "made = [knowledge.MAKERS[c](world, 150, '1/x/0') for c in sorted(knowledge.MAKERS)]\n"
         "print(sha256('\\n'.join(q.ask + q.answer for chats in made for chat in chats for q in chat).encode()).hexdigest())"

@@ -3,9 +3,10 @@ import string
 
 import pytest
 
-from vgpt2.datagen import knowledge, phrasings
+from vgpt2.datagen import knowledge
 from vgpt2.datagen.knowledge import sentences
-from vgpt2.datagen.phrasings import asks_existence, takes_no_name
+from vgpt2.datagen.language import phrasings
+from vgpt2.datagen.language.phrasings import asks_existence, takes_no_name
 
 KINDS = {kind.name: kind for kinds in knowledge.CATEGORIES.values() for kind in kinds}
 TRAINING, HELD_OUT = sentences.templates(held_out=False), sentences.templates(held_out=True)

@@ -6,7 +6,7 @@ import pytest
 
 from vgpt2.datagen.knowledge.stock import shown, stock_of
 from vgpt2.datagen.knowledge.wording import as_name, refuse_column, refuse_object
-from vgpt2.datagen.recipes import suite_side, training_side
+from vgpt2.datagen.questions.recipes import suite_side, training_side
 from vgpt2.sql.extract import claims
 
 

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from vgpt2.datagen.names import load_names
-from vgpt2.datagen.recipes import training_side
-from vgpt2.datagen.world import World
+from vgpt2.datagen.names.real import load_names
+from vgpt2.datagen.questions.recipes import training_side
+from vgpt2.datagen.questions.world import World
 
 CRYPTIC = {
     "a": "b*:int c:varchar d:decimal e:date",

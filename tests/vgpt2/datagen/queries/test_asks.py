@@ -6,11 +6,11 @@ from random import Random
 import pytest
 from tiny_rows import by_hand, by_sqlite, filled
 
-from vgpt2.datagen.plan import render_sql
+from vgpt2.datagen.plans.plan import render_sql
 from vgpt2.datagen.queries.asks import Ask, Details, Link, Measure, as_query
 from vgpt2.datagen.queries.compose import KINDS, Draft
 from vgpt2.datagen.queries.lexicon import Lexicon
-from vgpt2.datagen.recipes import training_side
+from vgpt2.datagen.questions.recipes import training_side
 
 
 @pytest.fixture(scope="module")

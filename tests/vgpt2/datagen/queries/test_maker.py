@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from vgpt2.datagen import production, records
-from vgpt2.datagen.audit import audit
+from vgpt2.datagen.audit.gate import audit
 from vgpt2.datagen.queries.maker import MAKERS
 from vgpt2.datagen.queries.settings import QuerySettings
 from vgpt2.datagen.queries.styles import SQL_ONLY
+from vgpt2.datagen.sets import production, records
 from vgpt2.sql.checker import check
 from vgpt2.sql.extract import sql_blocks
 from vgpt2.sql.glossary import Glossary, Meaning, Term

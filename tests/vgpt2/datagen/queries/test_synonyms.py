@@ -2,7 +2,7 @@ import pytest
 
 from vgpt2.datagen.queries.lexicon import Lexicon
 from vgpt2.datagen.queries.synonyms import Sayings, forms, row_names, spelt
-from vgpt2.datagen.recipes import training_side
+from vgpt2.datagen.questions.recipes import training_side
 from vgpt2.sql.glossary import Glossary, Meaning, Term
 from vgpt2.sql.schema import Object
 
@@ -21,6 +21,19 @@ def test_rows_are_named_by_the_head_of_a_description_and_by_what_one_row_is(desc
     assert [several for _, several in row_names(Object("XX", "view", (), description=description))] == many
 
 
+@pytest.mark.parametrize(
+    ("description", "one"),
+    [
+        ("HQ tax codes and rates", "record of HQ tax codes and rates"),
+        ("JC cost totals by phase, cost type and month", "JC cost totals by phase"),
+        ("AP company parameters: one company", "AP company parameters"),
+        ("PR craft classes", "PR craft class"),
+    ],
+)
+def test_one_row_of_what_has_no_singular_is_a_record_of_it(description, one):
+    assert row_names(Object("XX", "view", (), description=description))[0][0] == one
+
+
 def test_a_telling_name_says_what_its_rows_are():
     assert row_names(Object("order_lines", "table", ())) == [("order line", "order lines")]
     assert row_names(Object("SMWorkOrder", "view", (), module="SM")) == [("SM work order", "SM work orders")]
@@ -29,7 +42,9 @@ def test_a_telling_name_says_what_its_rows_are():
 
 def test_columns_have_shorter_forms():
     assert forms("vendor number") == ("vendor number", "vendor")
-    assert forms("gross amount of the line") == ("gross amount of the line", "gross amount", "gross")
+    assert forms("gross amount of the line") == ("gross amount of the line", "gross amount")  # nobody totals a gross
+    assert forms("serial number") == ("serial number",)
+    assert forms("tax code") == ("tax code",)
     assert forms("tax included in the amount") == ("tax included in the amount",)
     assert forms(None) == ()
 

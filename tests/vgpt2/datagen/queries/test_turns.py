@@ -6,8 +6,8 @@ from random import Random
 
 import pytest
 
-from vgpt2.datagen import answers
-from vgpt2.datagen.plan import render_sql
+from vgpt2.datagen.language import answers
+from vgpt2.datagen.plans.plan import render_sql
 from vgpt2.datagen.queries import abstain, followups
 from vgpt2.datagen.queries.answering import plan
 from vgpt2.datagen.queries.asks import as_query

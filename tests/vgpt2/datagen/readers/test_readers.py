@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from vgpt2.datagen import knowledge
+from vgpt2.datagen.questions.recipes import training_side
+from vgpt2.datagen.questions.world import World
 from vgpt2.datagen.readers import DocumentError, named, read_documents, said, sources_in
 from vgpt2.datagen.readers.reports import without_comments
-from vgpt2.datagen.recipes import training_side
-from vgpt2.datagen.world import World
 from vgpt2.sql.checker import check
 
 SAMPLES = Path(__file__).parents[4] / "data" / "samples" / "documents"

@@ -1,0 +1,1 @@
+"""Queries as data, with the conditions that one can ask for."""

@@ -1,0 +1,1 @@
+"""Questions with their right answers, and what a maker of them draws from."""
