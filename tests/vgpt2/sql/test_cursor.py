@@ -104,6 +104,8 @@ def test_real_names_go_through(sql):
         "DELETE OPENJSON|",
         "MERGE INTO STRING_SPLIT|",
         "SELECT * FROM sys.objects.|name",
+        'SELECT * FROM "APTH""',
+        "SELECT 1 AS [a]]",
         "SELECT 1 GO\nFROM APTH.|V",
         "WITH APTH AS (SELECT 1 AS a) SELECT APTH.a FROM dbo.APTH;",
     ],

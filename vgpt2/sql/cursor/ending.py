@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from vgpt2.sql.cursor.names import CLOSING, NameSet, Schema
 from vgpt2.sql.cursor.reader import Reader
-from vgpt2.sql.lexer import GO, WORD, Token, tokenize
+from vgpt2.sql.lexer import GO, QUOTED, WORD, Token, tokenize
 
 _COMMENT = re.compile(r"--[^\r\n]*[\r\n]?|/\*.*?(?:\*/|\Z)", re.DOTALL)
 _COMPLETE = frozenset("(),;.")  # operators that no further character turns into others
@@ -79,6 +79,8 @@ class Cursor:
         if whole:
             self._reader = self._reader.copy()  # copies of the cursor share it
         for token in whole:
+            if token.kind is QUOTED and _goes_on_quoted(token, tail):
+                return False
             kind = WORD if token.kind is GO and not self._begins_line(offset + token.pos) else token.kind
             if not self._reader.take(Token(kind, token.text, offset + token.pos), self._text):
                 return False
@@ -151,6 +153,12 @@ def _whole_tokens(tail: str) -> list[Token]:
     grows = last.pos + len(last.text) == len(tail) and last.key not in _COMPLETE
     is_word_yet = last.kind is GO and not _LINE_END.search(tail, last.pos)  # a separator only when nothing else stands on its line
     return tokens[:-1] if grows or is_word_yet else tokens
+
+
+def _goes_on_quoted(token: Token, tail: str) -> bool:
+    """Whether a quoted name has its closing sign doubled: what is read piece by piece would read it as two names."""
+    behind = token.pos + len(token.text)
+    return token.text[-1] in (*token.text[1:-1], *tail[behind : behind + 1])
 
 
 def _without(comment: re.Match[str]) -> str:
