@@ -268,7 +268,7 @@ def _having(ask: Ask, words: Words) -> str:
     assert ask.having
     first, value = ask.measures[0], ask.having[1]
     if first.column is None:
-        return f"more than {value} of them"
+        return f"more than {value} rows"
     name = measure_name(first, ask, words, form=words.rng.randrange(len(_MEASURES[first.function])))
     article = "an" if name[0] in "aeio" else "a"
     return words.rng.choice(("{} {} above {}", "{} {} of more than {}")).format(article, name, value)
