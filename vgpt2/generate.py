@@ -263,9 +263,9 @@ def _next_tokens(logits: Tensor, rows: Sequence[_Row]) -> list[tuple[int, float 
 
 def _admit(
     requests: Sequence[Request], waiting: deque[int], cache: KVCache, seat: Callable[[int], _Row]
-) -> list[tuple[_Row, Sequence[int]]]:
+) -> list[tuple[_Row, list[int]]]:
     """Takes from `waiting` what one step serves: at most the free rows, until PREFILL_TOKENS are to be computed. Rows and their runs."""
-    admitted: list[tuple[_Row, Sequence[int]]] = []
+    admitted: list[tuple[_Row, list[int]]] = []
     tokens = 0
     while waiting and cache.free_rows and tokens < PREFILL_TOKENS:
         row = seat(waiting.popleft())
