@@ -12,8 +12,8 @@ import torch
 from torch import nn
 from workload import Row, make_rows
 
-from vgpt2.memory import weight_count
 from vgpt2.model_config import ModelConfig
+from vgpt2.step_bytes import weight_count
 
 LR = 1e-4
 TARGETS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]

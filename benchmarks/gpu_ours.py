@@ -18,6 +18,7 @@ from vgpt2.offload import HostMemory
 from vgpt2.packing import cut, label_count, shared_prompts
 from vgpt2.qlora import empty_nf4
 from vgpt2.stages import STAGES
+from vgpt2.step_bytes import GIB
 
 
 class Losses:
@@ -97,9 +98,9 @@ def run(
         "tokens_per_s": round(sum(len(ids) for example in timed for ids, _ in example.sequences) / (seconds + reference_s), 1),
         "useful_tflops": round(useful / seconds / 1e12, 3),
         "hardware_tflops": round((useful + again) / seconds / 1e12, 3),
-        "planned_gib": round(plan.peak / memory.GIB, 2),
+        "planned_gib": round(plan.peak / GIB, 2),
         "recomputed_layers": model.recompute_layers,
-        "host_gib": round(plan.host / memory.GIB, 2),
+        "host_gib": round(plan.host / GIB, 2),
         "reference_s": round(reference_s, 2),
         "loss_first": round(log.values[0], 4),
         "loss_last": round(log.values[-1], 4),

@@ -193,11 +193,11 @@ def adapters(case: Case) -> LoraConfig:
 
 
 def adapter_count(case: Case) -> int:
-    from vgpt2 import memory
+    from vgpt2 import step_bytes
     from vgpt2.config import LoRAConfig
 
     assert case.rank is not None
-    return memory.adapter_count(SIZES[case.size], LoRAConfig(rank=case.rank))
+    return step_bytes.adapter_count(SIZES[case.size], LoRAConfig(rank=case.rank))
 
 
 def optimizer_of(case: Case, parameters: list[Any], device: torch.device) -> torch.optim.Optimizer:

@@ -8,13 +8,16 @@ attention walks its keys, so memory is one tile of logits and each weight is bro
     d logp_t / d h_t = W[y_t] - sum_v softmax(z_t)[v] W[v]
 
 is accumulated in the same walk where it will be wanted: it does not depend on what comes from above but for one
-factor a token, so the backward pass multiplies once and computes no logits. Only a trainable W is walked again.
+factor a token, so the backward pass multiplies once and computes no logits. Only a trainable W is walked again; its
+gradient comes in tiles too, and exists whole only where nobody takes them one by one (`hand_tiles_to`).
 
 The matmuls are the library's; what stands between them, passes over a tile of logits, is one launch where Triton runs.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -29,6 +32,9 @@ CHUNK = 1024  # scored positions at once
 # positions of D=576, V=49,152 take 0.38 CPU-s forward and backward in fp32 and in bf16 alike (8,192: 0.41, all: 0.47; whole
 # logits: 0.53 in bf16). On CUDA 64 MiB keep the matmuls large and the launches few.
 TILE_CPU, TILE_CUDA = 2048, 16384
+
+Take = Callable[[slice, Tensor], None]  # rows of the weight and their gradient (V', D), not rounded to 16 bits
+Walk = Callable[[Take], None]  # computes the tiles of a gradient in order and hands over each; what is taken may change its own rows
 
 
 def linear_logps(hidden: Tensor, weight: Tensor, labels: Tensor, chunk: int = CHUNK, *, scored: Tensor | None = None) -> Tensor:
@@ -45,6 +51,14 @@ def linear_logps(hidden: Tensor, weight: Tensor, labels: Tensor, chunk: int = CH
     if scored is None:
         scored = (labels != IGNORE).nonzero()[:, 0]  # sync
     return LinearLogps.apply(hidden, weight, labels, scored, chunk, wants_grad)
+
+
+def hand_tiles_to(take: Callable[[Walk], None], weight: Tensor) -> None:
+    """From now on a backward pass calls `take` with the walk over the gradient of `weight`, which gets no `.grad`.
+
+    Walked once or several times, until `take` returns. Each `linear_logps` of a pass calls it: their gradients are not summed.
+    """
+    weight.takes_tiles = take  # type: ignore[attr-defined]
 
 
 def linear_logits(hidden: Tensor, weight: Tensor) -> Tensor:
@@ -65,6 +79,7 @@ class LinearLogps(torch.autograd.Function):
         else:
             ctx.save_for_backward(scored, jacobian)
         ctx.chunk, ctx.hidden_shape, ctx.hidden_dtype = chunk, hidden.shape, hidden.dtype
+        ctx.take = getattr(weight, "takes_tiles", None)
         return token_logps.new_zeros(len(labels)).index_copy_(0, scored, token_logps)
 
     @staticmethod
@@ -79,7 +94,12 @@ class LinearLogps(torch.autograd.Function):
                 grad_hidden = rows.new_zeros(ctx.hidden_shape).index_copy_(0, scored, rows)
             if ctx.needs_input_grad[1]:
                 x, y, peak, total, weight = for_weight
-                grad_weight = _grad_weight(x, y, weight, peak, grad / total, grad, ctx.chunk)
+                walk = partial(_walk_gradient, x, y, weight, peak, grad / total, grad, ctx.chunk)
+                if ctx.take is None:
+                    grad_weight = torch.empty_like(weight)
+                    walk(grad_weight.__setitem__)
+                else:
+                    ctx.take(walk)
         return grad_hidden, grad_weight, None, None, None, None
 
 
@@ -103,22 +123,26 @@ def _walk(x: Tensor, weight: Tensor, y: Tensor, chunk: int, wants_grad: bool) ->
     return (picked - peak) - total.log(), peak, total, expected_row
 
 
-def _grad_weight(x: Tensor, y: Tensor, weight: Tensor, peak: Tensor, share: Tensor, grad: Tensor, chunk: int) -> Tensor:
-    """sum_t grad_t (onehot(y_t) - softmax(z_t)) x_t: (V, D), tile by tile so that its fp32 form never exists whole.
+def _walk_gradient(
+    x: Tensor, y: Tensor, weight: Tensor, peak: Tensor, share: Tensor, grad: Tensor, chunk: int, take: Take
+) -> None:
+    """sum_t grad_t (onehot(y_t) - softmax(z_t)) x_t: (V, D), a tile of rows after the other, each by those rows of the weight alone.
 
     share (S,) is grad over the sum of exp(logit - peak).
     """
     x = _operand(x, weight)
-    grad_weight = torch.empty_like(weight)
     for entries in _slices(len(weight), _tile_size(weight)):
-        tile = _operand(weight[entries], x)
-        grad_tile = torch.zeros(tile.shape, dtype=peak.dtype, device=tile.device)
-        for rows in _slices(len(x), chunk):
-            z = _matmul(x[rows], tile.t())
-            grad_z = logits_gradient(z, y[rows] - entries.start, peak[rows], share[rows], grad[rows], x.dtype)
-            grad_tile += _matmul(grad_z.t(), x[rows])
-        grad_weight[entries] = grad_tile
-    return grad_weight
+        take(entries, _gradient_tile(x, y - entries.start, _operand(weight[entries], x), peak, share, grad, chunk))
+
+
+def _gradient_tile(x: Tensor, column: Tensor, tile: Tensor, peak: Tensor, share: Tensor, grad: Tensor, chunk: int) -> Tensor:
+    """The gradient (V', D) of a tile (V', D) of the weight; column (S,) as in `take_in`."""
+    grad_tile = torch.zeros(tile.shape, dtype=peak.dtype, device=tile.device)
+    for rows in _slices(len(x), chunk):
+        z = _matmul(x[rows], tile.t())
+        grad_z = logits_gradient(z, column[rows], peak[rows], share[rows], grad[rows], x.dtype)
+        grad_tile += _matmul(grad_z.t(), x[rows])
+    return grad_tile
 
 
 def take_in(z: Tensor, column: Tensor, picked: Tensor, peak: Tensor, total: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:

@@ -35,7 +35,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ValueError, OSError) as error:
         print(error, file=sys.stderr)
         return 2
-    print(table(columns))
+    from vgpt2.memory import table
+
+    print(table({column.stage: column.cells for column in columns}))
     for column in columns:
         if column.remark:
             print(column.remark)
@@ -71,19 +73,7 @@ def column_of(args: argparse.Namespace, stage: str) -> Column:
         plan = memory.chosen(cfg, setup, batch, room)
     except ValueError as refusal:
         plan, remark = memory.plan(setup, batch, model.num_hidden_layers), f"{stage}: {refusal}"
-    fewest = memory.fewest_recomputed(setup, batch, room)
-    most = memory.largest_tokens(cfg, setup, room, step=memory.smallest_tokens(cfg))
-    cells = {name: gib(value) for name, value in plan.rows.items()} | {
-        "peak": gib(plan.peak),
-        "room": gib(room),
-        **({"host memory, page-locked": gib(plan.host)} if cfg.model.offload_checkpoints else {}),
-        "peak without gradients": gib(sum(memory.fixed_bytes(setup).values()) + memory.reference_bytes(setup, batch)),
-        "micro-batch, tokens": f"{batch.tokens:,}",
-        "recomputed layers": f"{plan.recomputed} of {model.num_hidden_layers}",
-        "fewest that fit": str(fewest.recomputed) if fewest else "none",
-        "largest micro-batch, tokens": f"{most:,}" if most else "none",
-    }
-    return Column(stage, cells, remark, fits=not remark)
+    return Column(stage, memory.column(cfg, setup, batch, plan, room), remark, fits=not remark)
 
 
 def model_config(path: str) -> ModelConfig:
@@ -106,22 +96,9 @@ def card_gib() -> float:
     """What is free on this machine's card, else what a 48 GB card leaves."""
     import torch
 
-    from vgpt2.memory import GIB
+    from vgpt2.step_bytes import GIB
 
     return torch.cuda.mem_get_info()[0] / GIB if torch.cuda.is_available() else CARD_GIB
-
-
-def gib(value: int) -> str:
-    return f"{value / 2**30:.2f}"
-
-
-def table(columns: Sequence[Column]) -> str:
-    """A line a row of any column; a column without figures has none."""
-    names = list(dict.fromkeys(name for column in columns for name in column.cells))
-    width = max(map(len, ["GiB", *names]))
-    head = "  ".join([f"{'GiB':{width}}", *(f"{column.stage:>12}" for column in columns)])
-    lines = ["  ".join([f"{name:{width}}", *(f"{column.cells.get(name, '-'):>12}" for column in columns)]) for name in names]
-    return "\n".join([head, *lines])
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:

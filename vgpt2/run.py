@@ -26,7 +26,7 @@ from vgpt2.flops import useful_flops
 from vgpt2.interrupts import Interrupted, Interrupts, exit_code
 from vgpt2.loading import device_and_dtype
 from vgpt2.loop import Job, Stage, State, plan_run
-from vgpt2.memory import GIB, Plan, chosen, fullest_of, host_room, require_on_host, room_on, setup_of
+from vgpt2.memory import Plan, chosen, column, fullest_of, host_room, require_on_host, room_on, setup_of, table
 from vgpt2.metrics import RunLog, peak_memory_bytes
 from vgpt2.model import CausalLM
 from vgpt2.offload import HostMemory
@@ -36,6 +36,7 @@ from vgpt2.preview import render
 from vgpt2.profiling import Profile
 from vgpt2.runlock import RunLock, RunLockError
 from vgpt2.stages import STAGES
+from vgpt2.step_bytes import GIB
 from vgpt2.tokencache import Rows, Sink
 from vgpt2.tokenizer import ChatTokenizer
 
@@ -245,17 +246,15 @@ def plan_memory(
     cfg: TrainConfig, rows: Rows, steps: list[list[list[int]]], device: torch.device, dtype: torch.dtype, cap_gib: float | None
 ) -> Plan:
     """How many layers are recomputed; refuses what cannot fit before a weight is read. A cap also binds the card's allocator."""
-    model = weights.read_config(cfg.model.path)
-    setup = setup_of(model, cfg, compute=dtype.itemsize, on_cuda=device.type == "cuda")
+    setup = setup_of(weights.read_config(cfg.model.path), cfg, compute=dtype.itemsize, on_cuda=device.type == "cuda")
     room = room_on(device, cap_gib)
-    plan = chosen(cfg, setup, fullest_of(rows.train, steps, budget=cfg.batch.micro_batch_tokens), room)
+    batch = fullest_of(rows.train, steps, budget=cfg.batch.micro_batch_tokens)
+    plan = chosen(cfg, setup, batch, room)
     require_on_host(plan, host_room())
     if cap_gib is not None and device.type == "cuda":
         torch.cuda.set_per_process_memory_fraction(min(1.0, cap_gib * GIB / torch.cuda.mem_get_info(device)[1]), device)
     if room is not None:
-        peak = f"{plan.peak / GIB:.2f} of {room / GIB:.2f} GiB at the fullest moment, {plan.moment}"
-        waiting = f", their inputs in {plan.host / GIB:.2f} GiB of the host's memory" if plan.host else ""
-        print(f"memory: {peak}; {plan.recomputed} of {model.num_hidden_layers} layers run again in the backward pass{waiting}")
+        print(table({cfg.stage: column(cfg, setup, batch, plan, room)}))
     return plan
 
 

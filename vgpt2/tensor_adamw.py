@@ -15,8 +15,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from kernels.linear_logps import Walk, hand_tiles_to
 from vgpt2.config import OptimConfig
 from vgpt2.qlora import bitsandbytes_functional
+from vgpt2.targets import HEAD
 
 BLOCK = 256  # values that share a scale, fixed by bitsandbytes
 SMALLEST_IN_8_BITS = 4096  # values; smaller tensors (norms, biases) are sensitive and cost nothing
@@ -34,7 +36,7 @@ class TensorAdamW(torch.optim.Optimizer):
         super().__init__(groups, {"lr": cfg.lr, "betas": cfg.betas, "eps": cfg.eps})
         self.has_8_bits = cfg.kind == "adamw8bit"
         self.seed = seed
-        self._squared_norms: list[Tensor] = []
+        self._squared_norms: dict[str, Tensor] = {}
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
@@ -46,15 +48,20 @@ class TensorAdamW(torch.optim.Optimizer):
     def step_in_backward(self, *, max_norm: float | None) -> None:
         """From now on each parameter steps as soon as its gradient is whole, which is freed then; `step` finds nothing left.
 
-        max_norm bounds each tensor's own norm. A gradient that is not finite is not stepped.
+        max_norm bounds each tensor's own norm. A gradient that is not finite is not stepped. The head's is never whole: its tiles are
+        computed twice, first for the norm that decides about all of them, then to step. A head that is also the embedding has a gradient
+        of two parts, whose sum is whole.
         """
         for group in self.param_groups:
             for name, parameter in zip(group["param_names"], group["params"]):
-                parameter.register_post_accumulate_grad_hook(functools.partial(self._take, name, group, max_norm))
+                if name == f"{HEAD}.weight":  # a tied one goes by the embedding's name
+                    hand_tiles_to(functools.partial(self._take_tiles, name, group, max_norm, parameter), parameter)
+                else:
+                    parameter.register_post_accumulate_grad_hook(functools.partial(self._take, name, group, max_norm))
 
     def pop_norm(self) -> Tensor:
         """Norm () of all gradients that stepped in the backward pass since the last call, before clipping; not finite if one was not."""
-        norm = torch.stack(self._squared_norms).sum().sqrt()
+        norm = torch.stack(list(self._squared_norms.values())).sum().sqrt()
         self._squared_norms.clear()
         return norm
 
@@ -74,36 +81,67 @@ class TensorAdamW(torch.optim.Optimizer):
 
     def step_tensor(self, name: str, parameter: nn.Parameter, group: dict[str, Any]) -> None:
         """One step of one parameter by its `.grad`."""
+        assert parameter.grad is not None
+        self._begin_step(parameter)
+        self._step_values(name, parameter, group, parameter.grad.reshape(-1), first=0)
+
+    def _begin_step(self, parameter: nn.Parameter) -> None:
         if parameter not in self.state:
             self.state[parameter] = self.fresh_state(parameter, parameter.device)
-        state = self.state[parameter]
-        state["step"] += 1
+        self.state[parameter]["step"] += 1
+
+    def _step_values(self, name: str, parameter: nn.Parameter, group: dict[str, Any], grad: Tensor, *, first: int) -> None:
+        """Steps the values that `grad` (n,) is of: those of the flat parameter from number `first` on, where a block of moments begins."""
+        assert first % BLOCK == 0, first
+        state, values = self.state[parameter], parameter.detach().view(-1)
         step = int(state["step"])
-        assert parameter.grad is not None
-        flat, grad = parameter.detach().view(-1), parameter.grad.reshape(-1)
-        for start in range(0, flat.numel(), SLICE):
-            part = slice(start, start + SLICE)
-            weight = flat[part]
+        for start in range(0, grad.numel(), SLICE):
+            stop = min(start + SLICE, grad.numel())
+            part = slice(first + start, first + stop)
+            weight = values[part]
             assert weight.dtype in (torch.float32, torch.bfloat16), weight.dtype
             wide = weight.float()  # the weight itself where it is fp32
             if "exp_avg_scale" in state:
-                _step_8_bits(wide, grad[part].float(), state, part, step, group)
+                _step_8_bits(wide, grad[start:stop].float(), state, part, step, group)
             else:
-                _step_fp32(wide, grad[part].float(), state, part, step, group)
+                _step_fp32(wide, grad[start:stop].float(), state, part, step, group)
             if weight.dtype == torch.bfloat16:
-                seed = random.Random(f"{self.seed}/rounding/{name}/{step}/{start}").getrandbits(63)
+                seed = random.Random(f"{self.seed}/rounding/{name}/{step}/{part.start}").getrandbits(63)
                 weight.copy_(round_stochastically(wide, torch.Generator(weight.device).manual_seed(seed)))
 
     @torch.no_grad()
     def _take(self, name: str, group: dict[str, Any], max_norm: float | None, parameter: nn.Parameter) -> None:
         assert parameter.grad is not None
         norm = torch.linalg.vector_norm(parameter.grad, dtype=torch.float32)
-        self._squared_norms.append(norm.square())
+        self._squared_norms[name] = norm.square()
         if norm.isfinite():  # sync
             if max_norm is not None:
-                parameter.grad.mul_((max_norm / (norm + 1e-6)).clamp(max=1.0))
+                parameter.grad.mul_(_shrink(norm, max_norm))
             self.step_tensor(name, parameter, group)
         parameter.grad = None
+
+    @torch.no_grad()
+    def _take_tiles(self, name: str, group: dict[str, Any], max_norm: float | None, parameter: nn.Parameter, walk: Walk) -> None:
+        assert name not in self._squared_norms, f"{name} has stepped: its gradients of two forward passes are never summed"
+        squares: list[Tensor] = []
+        walk(lambda _, tile: squares.append(torch.linalg.vector_norm(tile).square()))
+        self._squared_norms[name] = torch.stack(squares).sum()
+        norm = self._squared_norms[name].sqrt()
+        if not norm.isfinite():  # sync
+            return
+
+        def step(rows: slice, tile: Tensor) -> None:
+            if max_norm is not None:
+                tile.mul_(_shrink(norm, max_norm))
+            self._step_values(name, parameter, group, tile.view(-1), first=rows.start * parameter.shape[1])
+
+        self._begin_step(parameter)
+        walk(step)
+
+
+def _shrink(norm: Tensor, max_norm: float) -> Tensor:
+    """What a gradient of `norm` () is multiplied by, so that its own is at most max_norm."""
+    return (max_norm / (norm + 1e-6)).clamp(max=1.0)
 
 
 def round_stochastically(wide: Tensor, generator: torch.Generator) -> Tensor:

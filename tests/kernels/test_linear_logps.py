@@ -9,7 +9,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 import kernels.linear_logps as module
-from kernels.linear_logps import IGNORE, linear_logits, linear_logps
+from kernels.linear_logps import IGNORE, hand_tiles_to, linear_logits, linear_logps
 
 
 @pytest.fixture(autouse=True)
@@ -74,6 +74,30 @@ def test_a_head_that_trains_alone_gets_its_gradient():
     weight.requires_grad_()
     linear_logps(hidden, weight, labels).sum().backward()
     assert_close(weight.grad, expected.grad, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_a_weight_may_take_its_gradient_in_tiles_as_often_as_it_wants(dtype):
+    """The tiles are the rows of the gradient, in order, to the last bit where that one rounds them; a taken row may change at once."""
+    hidden, weight, labels = case(dtype=dtype)
+    whole = weight.clone().requires_grad_()
+    linear_logps(hidden, whole, labels, 2).sum().backward()
+    weight.requires_grad_()
+    walks = []
+
+    def take(walk):
+        for _ in range(2):
+            walk(lambda rows, tile: walks.append((rows, tile)))
+        walk(lambda rows, tile: weight.data[rows].sub_(tile))
+
+    before = weight.detach().clone()
+    hand_tiles_to(take, weight)
+    linear_logps(hidden, weight, labels, 2).sum().backward()
+    assert weight.grad is None
+    assert [(rows.start, rows.stop) for rows, _ in walks] == 2 * [(0, 10), (10, 20), (20, 23)]
+    for tiles in (walks[:3], walks[3:]):
+        assert torch.equal(torch.cat([tile for _, tile in tiles]).to(dtype), whole.grad)
+    assert torch.equal(weight, torch.cat([before[rows].sub_(tile) for rows, tile in walks[:3]]))
 
 
 def test_ignored_positions_are_exactly_zero_in_value_and_gradient():

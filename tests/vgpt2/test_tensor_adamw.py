@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import bitsandbytes
@@ -9,12 +10,17 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from tiny_jobs import sft_rows, tiny_config, tiny_job, tiny_model
+from tiny_memory import LiveBytes
+from tiny_models import VOCAB
 from torch import Tensor, nn
 from torch.testing import assert_close
 
+import kernels.linear_logps as linear_logps_module
+from kernels.linear_logps import linear_logps
 from vgpt2 import loop, tensor_adamw
 from vgpt2.config import OptimConfig
 from vgpt2.loop import State
+from vgpt2.model import CausalLM, ModelConfig
 from vgpt2.optim import build, clip, state_to_tensors, tensors_to_state
 from vgpt2.tensor_adamw import TensorAdamW, round_stochastically
 
@@ -192,6 +198,163 @@ def test_a_gradient_that_is_not_finite_steps_nothing_and_is_said(tmp_path: Path)
     assert "tensors with such a gradient stay as they were" in job.log.warnings[0]
     assert all(torch.equal(old, new) for old, new in zip(before, job.model.parameters()))
     assert all(torch.equal(moments[name], tensor) for name, tensor in state_to_tensors(job.optimizer).items())
+
+
+class Head(nn.Module):
+    """A head alone: 1,000 x 64, four tiles of 256 rows, the last one ragged; 8 positions."""
+
+    def __init__(self, dtype: torch.dtype, rows: int = 1000) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.lm_head = nn.Linear(64, rows, bias=False, dtype=dtype)
+
+    def backward(self, step: int) -> None:
+        weight = self.lm_head.weight
+        generator = torch.Generator().manual_seed(step)
+        hidden = torch.randn(8, 64, generator=generator).to(weight.dtype).requires_grad_()
+        labels = torch.randint(len(weight), (8,), generator=generator)
+        (-linear_logps(hidden, weight, labels)).mean().backward()
+
+
+@pytest.fixture
+def tiles_of_256(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And slices of as many values, so that both ways draw the same numbers to round by."""
+    monkeypatch.setattr(linear_logps_module, "TILE_CPU", 256)
+    monkeypatch.setattr(tensor_adamw, "SLICE", 256 * 64)
+
+
+def heads(dtype: torch.dtype, steps: range, **optim: object) -> tuple[Head, TensorAdamW, Tensor]:
+    """A head after some steps, and the norm of its last gradient."""
+    head = Head(dtype)
+    optimizer = build(head, OptimConfig(lr=1e-2, weight_decay=0.1, in_backward=True, clip="tensor", **optim))
+    for step in steps:
+        head.backward(step)
+        norm = optimizer.pop_norm()
+    return head, optimizer, norm
+
+
+def whole_heads(dtype: torch.dtype, steps: range, **optim: object) -> tuple[Head, TensorAdamW, Tensor]:
+    """The same with the gradient whole, after the backward pass."""
+    head = Head(dtype)
+    cfg = OptimConfig(lr=1e-2, weight_decay=0.1, **optim)
+    optimizer = TensorAdamW([{"params": [("lm_head.weight", head.lm_head.weight)], "weight_decay": 0.1}], cfg, seed=0)
+    for step in steps:
+        head.backward(step)
+        norm = clip(head.parameters(), cfg.max_grad_norm, each=True)
+        optimizer.step()
+        optimizer.zero_grad()
+    return head, optimizer, norm
+
+
+@pytest.mark.usefixtures("tiles_of_256")
+@pytest.mark.parametrize("kind", ["adamw", "adamw8bit"])
+@pytest.mark.parametrize("max_norm", [None, 0.01])
+def test_a_head_that_steps_in_tiles_is_the_head_stepped_whole(kind: str, max_norm: float | None):
+    """fp32: to the last bit; clipped, but for the order in which the norm is summed."""
+    tiled, tiled_optimizer, tiled_norm = heads(torch.float32, range(3), kind=kind, max_grad_norm=max_norm)
+    whole, whole_optimizer, whole_norm = whole_heads(torch.float32, range(3), kind=kind, max_grad_norm=max_norm)
+    exact = {"rtol": 0, "atol": 0} if max_norm is None else {"rtol": 1e-5, "atol": 1e-6}
+    assert tiled.lm_head.weight.grad is None
+    assert_close(tiled.lm_head.weight, whole.lm_head.weight, **exact)
+    assert_close(tiled_norm, whole_norm, rtol=1e-6, atol=0)
+    assert whole_norm > 0.01, "or nothing is clipped"
+    theirs = state_to_tensors(whole_optimizer)
+    for name, moment in state_to_tensors(tiled_optimizer).items():
+        if moment.dtype == torch.float32:
+            assert_close(moment, theirs[name], **({"rtol": 1e-4, "atol": 1e-8} if max_norm else exact))
+
+
+@pytest.mark.usefixtures("tiles_of_256")
+@pytest.mark.parametrize("max_norm", [None, 0.01])
+def test_a_head_in_bf16_that_steps_in_tiles_differs_by_the_rounding_of_the_whole_gradient(max_norm: float | None):
+    """Tiles are not rounded to bf16: moments within its 2^-8, twice where clipping rounds again; weights at most one neighbour apart."""
+    tiled, tiled_optimizer, _ = heads(torch.bfloat16, range(1), max_grad_norm=max_norm)
+    whole, whole_optimizer, _ = whole_heads(torch.bfloat16, range(1), max_grad_norm=max_norm)
+    ours, theirs = state_to_tensors(tiled_optimizer), state_to_tensors(whole_optimizer)
+    assert_close(ours["lm_head.weight.exp_avg"], theirs["lm_head.weight.exp_avg"], rtol=2**-7, atol=1e-9)
+    bits = [head.lm_head.weight.detach().view(torch.int16).int() for head in (tiled, whole)]
+    apart = (bits[0] - bits[1]).abs()
+    assert apart.max() <= 1
+    assert apart.float().mean() < 0.01
+
+
+@pytest.mark.usefixtures("tiles_of_256")
+@pytest.mark.parametrize("kind", ["adamw", "adamw8bit"])
+def test_a_head_in_tiles_resumed_in_the_middle_ends_with_the_same_bits(kind: str, tmp_path: Path):
+    """INVARIANT 29."""
+    whole, optimizer, _ = heads(torch.bfloat16, range(3), kind=kind)
+    save_file(state_to_tensors(optimizer), tmp_path / "moments.safetensors")
+    half, resumed, _ = heads(torch.bfloat16, range(1), kind=kind)
+    half.load_state_dict({name: tensor.clone() for name, tensor in whole.state_dict().items()})
+    tensors_to_state(resumed, load_file(tmp_path / "moments.safetensors"))
+    for head, one in ((whole, optimizer), (half, resumed)):
+        before = head.lm_head.weight.detach().clone()
+        for step in range(3, 6):
+            head.backward(step)
+            one.pop_norm()
+        assert not torch.equal(before, head.lm_head.weight)
+    assert torch.equal(whole.lm_head.weight, half.lm_head.weight)
+    moments = state_to_tensors(optimizer)
+    assert all(torch.equal(moments[name], moment) for name, moment in state_to_tensors(resumed).items())
+
+
+@pytest.mark.usefixtures("tiles_of_256")
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_nothing_as_large_as_the_head_lives_in_its_backward_pass(dtype: torch.dtype):
+    """32,768 x 64; a tile's fp32 forms are 64 KiB each. The whole way holds the gradient at least."""
+    peaks = []
+    for is_tiled in (True, False):
+        head = Head(dtype, rows=32_768)
+        optimizer = build(head, OptimConfig(in_backward=True, clip="tensor"))
+        if not is_tiled:
+            del head.lm_head.weight.takes_tiles
+        head.backward(0)
+        if is_tiled:
+            optimizer.pop_norm()
+        with LiveBytes() as live:
+            head.backward(1)
+        peaks.append(live.peak)
+    assert peaks[0] < head.lm_head.weight.nbytes / 4 < head.lm_head.weight.nbytes <= peaks[1]
+
+
+def test_one_tile_that_is_not_finite_leaves_all_of_the_head_as_it_was():
+    """INVARIANT 23: its tiles are looked at before the first one steps."""
+    head, optimizer, _ = heads(torch.float32, range(1))
+    before, moments = head.lm_head.weight.detach().clone(), {k: v.clone() for k, v in state_to_tensors(optimizer).items()}
+    for bad in (torch.nan, torch.inf):
+
+        def walk(take: Callable[[slice, Tensor], None], bad: float = bad) -> None:
+            take(slice(0, 512), torch.ones(512, 64))
+            take(slice(512, 1000), torch.full((488, 64), bad))
+
+        head.lm_head.weight.takes_tiles(walk)
+        assert not optimizer.pop_norm().isfinite()
+    assert torch.equal(before, head.lm_head.weight)
+    assert all(torch.equal(moments[name], moment) for name, moment in state_to_tensors(optimizer).items())
+
+
+def test_a_head_scored_twice_in_a_step_is_refused_because_it_would_step_twice():
+    head = Head(torch.float32)
+    build(head, OptimConfig(in_backward=True, clip="tensor"))
+    head.backward(0)
+    with pytest.raises(AssertionError, match=r"lm_head.weight has stepped"):
+        head.backward(1)
+
+
+@pytest.mark.parametrize("is_tied", [False, True])
+def test_the_loops_steps_in_backward_are_those_after_it_whether_the_head_is_the_embedding_or_not(is_tied: bool, tmp_path: Path):
+    """A tied one has two gradients, and steps once by their sum."""
+    models = []
+    for optim in ({"clip": "tensor", "in_backward": True}, {"clip": "tensor"}):
+        torch.manual_seed(0)
+        model = CausalLM(ModelConfig("llama", VOCAB, 64, 96, 2, 4, 2, 16, tie_word_embeddings=is_tied))
+        assert model.lm_head.weight is model.model.embed_tokens.weight or not is_tied
+        job = tiny_job(tiny_config("sft", **FULL | {"optim": {"lr": 1e-3} | optim}), sft_rows(12), tmp_path, model=model)
+        assert hasattr(model.lm_head.weight, "takes_tiles") == ("in_backward" in optim and not is_tied)
+        loop.take_step(job, State())
+        models.append(model)
+    for (name, mine), other in zip(models[0].named_parameters(), models[1].parameters()):
+        assert_close(mine, other, atol=2e-6, rtol=1e-5, msg=name)
 
 
 def losses(tmp_path: Path, dtype: torch.dtype, steps: int, **optim: object) -> Tensor:
