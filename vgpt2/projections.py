@@ -61,9 +61,11 @@ class Factored(Protocol):
 def project(x: Derived, *layers: nn.Module) -> tuple[Tensor, ...]:
     """layer(x.value) for each layer, computed as one operation where every layer is plain: (..., in) -> (..., out) each.
 
-    A grouped layer's own forward and its hooks do not run. Where nothing is kept for a backward pass, plain layers have nothing to share.
+    A grouped layer's own forward and its hooks do not run. Where nothing is kept for a backward pass, plain layers have nothing to share;
+    under autocast they would leave copies of their weights in its cache.
     """
-    if not torch.is_grad_enabled() and all(type(layer) is nn.Linear for layer in layers):
+    is_free = not (torch.is_grad_enabled() or torch.is_autocast_enabled(x.value.device.type))
+    if is_free and all(type(layer) is nn.Linear for layer in layers):
         return tuple(layer(x.value) for layer in layers)
     factors = [_factors(layer, x.value) for layer in layers]
     known = [f for f in factors if f is not None]
