@@ -46,6 +46,7 @@ class KVCache:
         # zeros, not empty: what is masked still takes part in 0 x value, and memory never written could hold NaN
         self.keys = torch.zeros(shape, dtype=like.dtype, device=like.device)
         self.values = torch.zeros_like(self.keys)
+        self.groups = cfg.num_attention_heads // cfg.num_key_value_heads
         self.lengths: list[int] = []  # of the live rows
         self._held = [NOTHING] * rows  # the prompt that each row holds, live or not
         self._arrivals: list[Arrival] = []
@@ -146,6 +147,7 @@ class KVCache:
         # the query heads of one key head stand where queries of one sequence would (m places each): no key is repeated
         bias = self.keys.new_zeros(n, 1, 1, m, width)
         bias.masked_fill_(torch.arange(width, device=positions.device) > last[:, None, None, :, None], -torch.inf)
+        mask = bias.expand(-1, 1, self.groups, -1, -1).flatten(2, 3)  # (N, 1, H/K M, W)
 
         def attend(layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
             keys, values = self.keys[layer], self.values[layer]
@@ -153,7 +155,6 @@ class KVCache:
             values[rows, :, positions] = v
             runs = q.unflatten(0, (n, m)) if is_even else q.new_zeros(n, m, *q.shape[1:]).index_put_((rows, places), q)
             queries = runs.unflatten(2, (k.shape[1], -1)).permute(0, 2, 3, 1, 4)  # (N, K, H/K, M, Dh)
-            mask = bias.expand(-1, 1, queries.shape[2], -1, -1).flatten(2, 3)  # (N, 1, H/K M, W)
             out = scaled_dot_product_attention(queries.flatten(2, 3), keys[:n, :, :width], values[:n, :, :width], attn_mask=mask)
             out = out.unflatten(2, queries.shape[2:4]).permute(0, 3, 1, 2, 4).flatten(2, 3)  # (N, M, H, Dh)
             return out.flatten(0, 1) if is_even else out[rows, places]  # (T, H, Dh)
