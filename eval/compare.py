@@ -48,11 +48,12 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def run(args: argparse.Namespace) -> int:
-    from eval import report
+    from eval import decision, report
     from eval.paired import compare
     from vgpt2 import atomic
 
-    comparison = compare([report.read(folder) for folder in args.reports])
+    reports = [report.read(folder) for folder in args.reports]
+    comparison = compare([*report.base_beside(args.reports[0], reports[0]), *reports])
     content = {
         "format": report.FORMAT,
         "names": comparison.names,
@@ -63,7 +64,8 @@ def run(args: argparse.Namespace) -> int:
         "worse": [line.title for line in comparison.gate],
         "sources": comparison.sources,
     }
-    text, table = json.dumps(content, indent=1, ensure_ascii=False) + "\n", report.table(comparison) + "\n"
+    rule = decision.decision(list(comparison.answers[-1].values()))
+    text, table = json.dumps(content, indent=1, ensure_ascii=False) + "\n", f"{report.table(comparison)}\n{rule}\n"
     args.out.mkdir(parents=True, exist_ok=True)
     atomic.write_text(args.out / "comparison.json", text)
     atomic.write_text(args.out / "table.txt", table)

@@ -112,9 +112,18 @@ def _source(report: Mapping[str, Any]) -> dict[str, Any]:
     return kept | {"latency": {key: value for key, value in report.get("cost", {}).items() if key != "seconds"}}
 
 
+def has_adapter(report: Mapping[str, Any]) -> bool:
+    return "adapter" in report["generation"]
+
+
+def may_be_base(base: Mapping[str, Any], report: Mapping[str, Any]) -> bool:
+    """Whether `base` is a report on the model under the other's adapter; of a model without one that cannot be told."""
+    return not has_adapter(base) and (not has_adapter(report) or base["generation"].get("model") == report["generation"]["model"])
+
+
 def without_base(comparison: Comparison) -> str | None:
     """What to say where the first model is an adapter already, so that nobody sees what training did to its base."""
-    if "adapter" not in comparison.sources[0]["generation"]:
+    if not has_adapter(comparison.sources[0]):
         return None
     return "no row of the base model: judge it with --model on the same suites and put it first in python -m eval.compare"
 

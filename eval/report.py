@@ -12,12 +12,13 @@ from eval.answers import Answer
 from eval.execution.match import is_available
 from eval.failures import counted
 from eval.judged import Judged
-from eval.paired import Cell, Comparison, Line, sentence, without_base
+from eval.paired import Cell, Comparison, Line, has_adapter, may_be_base, sentence, without_base
 from eval.passes import passes
 from eval.suites import Suite
 from vgpt2 import atomic
 
 FORMAT = 2
+BASE = "base"  # folder beside a report, and name in tables, of the model under the adapter
 REPORT_LIMIT_BYTES = 1 << 28
 KEYS = ("name", "suites", "limit", "retrieval", "catalogue", "scorer", "executed", "thresholds", "generation", "rates", "rows", "answers")
 MOST_FLIPS = 8
@@ -123,6 +124,15 @@ def read(folder: Path) -> dict[str, Any]:
     return report
 
 
+def base_beside(folder: Path, first: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The report on the base of a first model that is an adapter, where eval.run left one beside its own."""
+    beside = folder / BASE
+    if not has_adapter(first) or not (beside / "report.json").is_file():
+        return []
+    base = read(beside)
+    return [base] if may_be_base(base, first) else []
+
+
 def table(comparison: Comparison) -> str:
     """The final table in plain text: a row of meaning a line, a model a column."""
     grid = _grid(comparison)
@@ -142,7 +152,7 @@ def _flips(comparison: Comparison) -> list[str]:
     for what, ids in (("gained", comparison.gained), ("lost", comparison.lost)):
         more = f" and {len(ids) - MOST_FLIPS} more" if len(ids) > MOST_FLIPS else ""
         lines.append(f"{what} by {comparison.names[-1]}: {len(ids)}{': ' if ids else ''}{', '.join(ids[:MOST_FLIPS])}{more}")
-    return [*lines, decision.decision(list(comparison.answers[-1].values()))]
+    return lines
 
 
 def markdown(comparison: Comparison) -> str:

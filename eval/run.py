@@ -33,7 +33,6 @@ Old answers are judged again with --answers OUT/answers.jsonl.
 """
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,31}")
 ANSWERS, GENERATION = "answers.jsonl", "generation.json"
-LINE_EVERY_S, BAR_EVERY_S = 60, 0.5
 QUICK_QUESTIONS = 64
 
 
@@ -68,6 +67,9 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     judged.add_argument("--model", metavar="DIR", help="Hugging Face model folder")
     judged.add_argument("--answers", type=Path, metavar="FILE", help='judge these, one {"id", "answer"} a line, and load no model')
     parser.add_argument("--adapter", type=Path, metavar="DIR", help="adapter to put on --model")
+    parser.add_argument(
+        "--base", metavar="DIR|none", help="report on the base model, for its row; default: an adapter's base answers too, into OUT/base"
+    )
     parser.add_argument("--suite", action="append", required=True, metavar="FILE|NAME", help="questions; may be given again")
     parser.add_argument("--catalogue", type=Path, required=True, metavar="DIR", help="the database that the questions are about")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for answers and report")
@@ -110,9 +112,35 @@ def called(argv: Sequence[str]) -> dict[str, str]:
 
 def run(args: argparse.Namespace) -> None:
     """Answers, verdicts and report of one call; prints the table and what follows from it."""
+    from eval import decision, report
+    from eval.judged import from_json
+    from eval.paired import compare, has_adapter, may_be_base
+
+    given = report.read(Path(args.base)) if args.base not in (None, "none") else None  # a wrong folder is told before answers are made
+    content = judged(args)
+    if given and not may_be_base(given, content):
+        raise ValueError(f"--base {args.base}: judged another model than the one under the adapter; leave --base out, or give its report")
+    base = base_report(args) if args.base is None and has_adapter(content) else given
+    comparison = compare([base, content] if base else [content])
+    report.write(content, comparison, args.out)
+    if args.tensorboard:
+        from vgpt2.metrics import write_scalars
+
+        write_scalars(args.tensorboard, args.step, {f"eval/{name}": value for name, value in content["rates"].items()})
+    if args.json:
+        print(json.dumps({key: value for key, value in content.items() if key not in ("answers", "cost")}, indent=1))
+        return
+    print(report.table(comparison))
+    for line in report.further_lines(content):
+        print(line)
+    print(decision.conclusion([from_json(row) for row in content["answers"]]))
+    print(f"report {args.out / 'report.html'}")
+
+
+def judged(args: argparse.Namespace) -> dict[str, Any]:
+    """The content of the report on one model: its answers, made or read, with their verdicts."""
     from eval import answers as answer_files
-    from eval import decision, prompts, report, suites
-    from eval.paired import compare
+    from eval import prompts, report, suites
     from vgpt2.datagen.names.real import load_names
 
     chosen = suites.load(args.suite)
@@ -129,21 +157,42 @@ def run(args: argparse.Namespace) -> None:
     samples = judge_all(names, items, by_question, shown)
     args.out.mkdir(parents=True, exist_ok=True)
     setting = report.Setting(args.name, args.limit, args.retrieval, names.catalogue.fingerprint, prompts_hash(items), generation)
-    content = report.build(setting, chosen, samples, [answer for item in items for answer in by_question[item.id]], call=args.call)
-    comparison = compare([content])
-    report.write(content, comparison, args.out)
-    if args.tensorboard:
-        from vgpt2.metrics import write_scalars
+    return report.build(setting, chosen, samples, [answer for item in items for answer in by_question[item.id]], call=args.call)
 
-        write_scalars(args.tensorboard, args.step, {f"eval/{name}": value for name, value in content["rates"].items()})
-    if args.json:
-        print(json.dumps({key: value for key, value in content.items() if key not in ("answers", "cost")}, indent=1))
-        return
-    print(report.table(comparison))
-    for line in report.further_lines(content):
-        print(line)
-    print(decision.conclusion([judged[0] for judged in samples]))
-    print(f"report {args.out / 'report.html'}")
+
+def base_report(args: argparse.Namespace) -> dict[str, Any] | None:
+    """The report on the model under the judged adapter, asked the same in the same way; written into OUT/base.
+
+    None for answers that were read and have none of their base beside them.
+    """
+    from eval import report
+    from eval.paired import compare
+
+    source = base_source(args)
+    if source is None:
+        return None
+    print("the base model answers too, for its row; --base none leaves it out", file=sys.stderr)
+    place = {"out": args.out / report.BASE, "name": report.BASE}
+    own = argparse.Namespace(**{**vars(args), "checkpoint": None, "adapter": None, **source, **place})
+    content = judged(own)
+    report.write(content, compare([content]), own.out)
+    return content
+
+
+def base_source(args: argparse.Namespace) -> dict[str, Any] | None:
+    """Where the base's answers come from, as arguments: its folder with prompt and quantisation of the adapter's run, or a file."""
+    from eval.report import BASE
+
+    if args.answers:
+        beside = args.answers.parent / BASE / ANSWERS
+        return {"answers": beside} if beside.is_file() else None
+    from vgpt2 import checkpoint, loading
+    from vgpt2.hub import folder_of
+
+    adapter = checkpoint.resolve(args.adapter or folder_of(args.checkpoint))
+    system = loading.system_of(adapter) if args.system is None else args.system
+    dtype = loading.quantization_of(adapter) or args.dtype if args.dtype == "auto" else args.dtype
+    return {"model": args.model or str(loading.base_of(adapter)), "system": system, "dtype": dtype}
 
 
 def judge_all(
@@ -151,6 +200,7 @@ def judge_all(
 ) -> "list[list[Judged]]":
     """The verdicts on all answers to each question, in the order of the questions."""
     from eval.judged import Judge
+    from eval.progress import Progress
 
     with Judge(names) as judge:
         if not judge.executes:
@@ -218,6 +268,7 @@ def generated(
 def _append(path: Path, loaded: Any, items: "Sequence[Item]", decoding: "Decoding", done: "Sequence[Answer]") -> "list[Answer]":
     """Makes the answers that are missing, each written as soon as it is finished."""
     from eval import answers as answer_files
+    from eval.progress import Progress
 
     total = len(items) * decoding.samples
     if done:
@@ -231,43 +282,6 @@ def _append(path: Path, loaded: Any, items: "Sequence[Item]", decoding: "Decodin
             file.flush()
     progress.end(prompt_tokens=sum(len(loaded.tokenizer.prompt(item.messages)) for item in items))
     return made
-
-
-class Progress:
-    """Answers and tokens so far, on stderr: a bar on a terminal, a line a minute elsewhere, the cost at the end."""
-
-    def __init__(self, total: int, what: str) -> None:
-        from tqdm import tqdm
-
-        self.total, self.what, self.answers, self.tokens = total, what, 0, 0
-        self.began = self.shown = time.monotonic()
-        self.cpu = time.process_time()
-        watched = sys.stderr.isatty()
-        self.bar = tqdm(total=total, desc=what, unit="answer", dynamic_ncols=True, leave=False) if watched else None
-
-    def note(self, *, is_answer: bool) -> None:
-        """One more token, perhaps the last one of an answer."""
-        self.tokens += 1
-        self.answers += is_answer
-        now = time.monotonic()
-        if now - self.shown < (BAR_EVERY_S if self.bar else LINE_EVERY_S):
-            return
-        self.shown = now
-        if self.bar:
-            self.bar.n = self.answers
-            self.bar.set_postfix_str(f"{self.tokens:,} tokens")
-        else:
-            print(f"{self.what} {self.answers}/{self.total}, {self.tokens:,} tokens", file=sys.stderr, flush=True)
-
-    def close(self) -> None:
-        if self.bar:
-            self.bar.close()
-
-    def end(self, *, prompt_tokens: int) -> None:
-        self.close()
-        wall, cpu = time.monotonic() - self.began, time.process_time() - self.cpu
-        cost = f"{prompt_tokens:,} + {self.tokens:,} tokens in {wall:.0f} s, {cpu:.0f} CPU-seconds"
-        print(f"{self.total} answers: {cost}", file=sys.stderr)
 
 
 def _count(text: str) -> int:

@@ -15,7 +15,7 @@ TABLE = """
 7  vgpt2.train vgpt2.pipeline vgpt2.estimate vgpt2.export vgpt2.chat vgpt2.embedded vgpt2.datagen.__main__ vgpt2.sql.__main__ eval.run
 7  eval.compare kernels.bench
 6  vgpt2.loop vgpt2.reference vgpt2.probe vgpt2.run eval.suites eval.scores eval.paired eval.page eval.page_answers eval.markup eval.report
-6  eval.judged eval.failures eval.abstention eval.passes eval.decision eval.attribution
+6  eval.judged eval.failures eval.abstention eval.passes eval.decision eval.attribution eval.progress
 5  eval.execution eval.structural eval.prompts eval.confidence eval.answers vgpt2.stages vgpt2.loading vgpt2.judging vgpt2.runrecord
 5  vgpt2.generate vgpt2.generation vgpt2.constrained vgpt2.preview
 4  vgpt2.checkpoint vgpt2.optim

@@ -202,7 +202,7 @@ def test_text_stands_out_from_its_ground_in_both_themes():
 
 
 def test_six_hundred_and_forty_answers_of_four_models_stay_under_two_megabytes(judged_report):
-    long_answer = "The table holds the <invoices> of a \"vendor\". " * 8
+    long_answer = 'The table holds the <invoices> of a "vendor". ' * 8
     reports = []
     for name in ("base", "sft", "dpo", "kto"):
         content = judged_report(name, lambda _: long_answer)

@@ -10,7 +10,8 @@ import torch
 from tiny_judge import CATALOGUE_FOLDER, gold, write_answers
 
 import vgpt2.generate
-from eval import answers, report, run
+from eval import answers, progress, report, run
+from eval import compare as compare_command
 from eval.paired import compare
 from vgpt2 import checkpoint
 from vgpt2.adapter_files import save_adapter
@@ -198,13 +199,70 @@ def adapter(model, tmp_path):
     return folder / "latest", tmp_path / "plain"
 
 
+def judge_adapter(source, suite, out, *more) -> int:
+    decoding = ("--limit", 4, "--max-new-tokens", 4, "--dtype", "float32")
+    return run.main(arguments(suite, out, "--checkpoint", source, *decoding, *more))
+
+
+def test_the_base_of_an_adapter_has_a_row(model, adapter, suite, tmp_path, capsys):
+    latest, _ = adapter
+    assert judge_adapter(latest, suite, tmp_path / "trained") == 0
+    printed = capsys.readouterr()
+    header, first, *_ = printed.out.splitlines()
+    assert header.split() == ["base", "trained", "want"]
+    assert "no row of the base model" not in printed.out
+    assert "--base none leaves it out" in printed.err
+    alone = ("--model", model, "--system", "Another one.", "--limit", 4, "--max-new-tokens", 4, "--dtype", "float32")
+    assert run.main(arguments(suite, tmp_path / "alone", *alone)) == 0
+    base, same = report.read(tmp_path / "trained" / "base"), report.read(tmp_path / "alone")
+    assert (base["answers"], base["generation"], base["prompts"]) == (same["answers"], same["generation"], same["prompts"])
+
+    capsys.readouterr()
+    assert judge_adapter(latest, suite, tmp_path / "given", "--base", tmp_path / "alone") == 0
+    given = capsys.readouterr()
+    assert given.out.splitlines()[1] == first
+    assert "the base model answers" not in given.err
+    assert judge_adapter(latest, suite, tmp_path / "none", "--base", "none") == 0
+    assert "no row of the base model" in capsys.readouterr().out
+    assert not (tmp_path / "none" / "base").exists()
+
+
+def test_the_row_of_the_base_stays_when_answers_are_judged_again_and_compared(adapter, suite, tmp_path, capsys):
+    latest, plain = adapter
+    assert judge_adapter(latest, suite, tmp_path / "trained") == 0
+    first = capsys.readouterr().out
+    old = tmp_path / "trained" / "answers.jsonl"
+    assert run.main(arguments(suite, tmp_path / "again", "--answers", old, "--limit", 4, "--name", "trained")) == 0
+    assert capsys.readouterr().out.replace("again", "trained") == first
+    assert judge_adapter(plain, suite, tmp_path / "plain", "--base", "none") == 0
+    capsys.readouterr()
+    assert compare_command.main([str(tmp_path / "trained"), str(tmp_path / "plain"), "--out", str(tmp_path / "both")]) == 0
+    assert capsys.readouterr().out.splitlines()[0].split() == ["base", "trained", "plain", "want"]
+
+
+def test_a_report_on_another_model_is_no_row_of_the_base(adapter, suite, tmp_path, capsys):
+    latest, _ = adapter
+    (tmp_path / "other").mkdir()
+    write_tiny(tmp_path / "other")
+    config = tmp_path / "other" / "config.json"
+    config.write_text(json.dumps({**json.loads(config.read_text("utf-8")), "rms_norm_eps": 0.5}), "utf-8")
+    decoding = ("--limit", 4, "--max-new-tokens", 4, "--dtype", "float32")
+    assert run.main(arguments(suite, tmp_path / "judged", "--model", tmp_path / "other", *decoding)) == 0
+    capsys.readouterr()
+    assert judge_adapter(latest, suite, tmp_path / "trained", "--base", tmp_path / "judged") == 2
+    assert "judged another model than the one under the adapter; leave --base out" in capsys.readouterr().err
+    assert not (tmp_path / "trained" / "report.json").exists()
+    assert judge_adapter(latest, suite, tmp_path / "trained", "--base", tmp_path / "nothing") == 2
+    assert f"{tmp_path / 'nothing'}: no such report" in capsys.readouterr().err
+
+
 def test_an_adapter_is_judged_on_its_base_with_the_system_prompt_of_its_run(model, adapter, suite, tmp_path):
     latest, plain = adapter
     sources = {
         "base": ("--model", model, "--system", "Another one."),
-        "trained": ("--checkpoint", latest),
-        "given": ("--model", model, "--adapter", plain, "--system", "Another one."),
-        "other": ("--checkpoint", plain),  # no run, so the default prompt
+        "trained": ("--checkpoint", latest, "--base", "none"),
+        "given": ("--model", model, "--adapter", plain, "--system", "Another one.", "--base", "none"),
+        "other": ("--checkpoint", plain, "--base", "none"),  # no run, so the default prompt
     }
     more = ("--limit", 4, "--max-new-tokens", 4, "--dtype", "float32")
     for out, source in sources.items():
@@ -276,11 +334,11 @@ def test_a_wrong_command_line_ends_with_two(suite, tmp_path, more):
 def test_progress_is_a_line_a_minute_where_nobody_watches(capsys, monkeypatch):
     """RELIABILITY 5b: at least a line a minute even while no answer is finished, no carriage return in a piped log."""
     clock = iter(range(0, 10_000, 20))
-    monkeypatch.setattr(run.time, "monotonic", lambda: next(clock))
-    progress = run.Progress(2, "answers")
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
+    shown = progress.Progress(2, "answers")
     for token in range(1, 10):
-        progress.note(is_answer=token > 7)
-    progress.end(prompt_tokens=5)
+        shown.note(is_answer=token > 7)
+    shown.end(prompt_tokens=5)
     *lines, cost = capsys.readouterr().err.splitlines()
     assert lines == ["answers 0/2, 3 tokens", "answers 0/2, 6 tokens", "answers 2/2, 9 tokens"]
     assert cost.startswith("2 answers: 5 + 9 tokens in 200 s, ")
