@@ -80,13 +80,18 @@ class AddRMSNorm(torch.autograd.Function):
 
 def rms_norm_reference(x: Tensor, weight: Tensor, eps: float) -> Tensor:
     wide = x.to(torch.promote_types(x.dtype, torch.float32))
-    return (wide * torch.rsqrt(wide.square().mean(-1, keepdim=True) + eps) * weight).to(x.dtype)
+    return (wide * _inverse_rms(wide, eps)).mul_(weight).to(x.dtype)
+
+
+def _inverse_rms(wide: Tensor, eps: float) -> Tensor:
+    """(..., 1): 1 / sqrt(mean of squares + eps); the norm makes no tensor of squares."""
+    return torch.rsqrt(torch.linalg.vector_norm(wide, dim=-1, keepdim=True).square() / wide.shape[-1] + eps)
 
 
 def rms_norm_gradients(grad: Tensor, x: Tensor, weight: Tensor, eps: float, *, trains_weight: bool) -> tuple[Tensor, Tensor | None]:
     """d x = (u - n mean(u n)) / rms with n = x / rms, u = grad * weight;   d weight = sum over the rows of grad * n."""
     wide = x.to(torch.promote_types(x.dtype, torch.float32))
-    inverse_rms = torch.rsqrt(wide.square().mean(-1, keepdim=True) + eps)
+    inverse_rms = _inverse_rms(wide, eps)
     n = wide * inverse_rms
     u = grad * weight.to(wide.dtype)
     grad_x = (u - n * (u * n).mean(-1, keepdim=True)) * inverse_rms

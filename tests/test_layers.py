@@ -22,7 +22,7 @@ TABLE = """
 3  vgpt2.weights vgpt2.memory vgpt2.flops vgpt2.lora vgpt2.neftune vgpt2.llama_folder vgpt2.gguf_import vgpt2.gguf_export vgpt2.tiny
 3  vgpt2.tokencache vgpt2.adapter_files vgpt2.modules_to_save vgpt2.pissa vgpt2.dora vgpt2.tensor_adamw vgpt2.step_bytes
 2  vgpt2.model vgpt2.projections vgpt2.attention vgpt2.packing vgpt2.tokenizer vgpt2.dataset vgpt2.layouts vgpt2.preflight
-2  vgpt2.offload vgpt2.targets vgpt2.encoding vgpt2.registry vgpt2.prefetch vgpt2.profiling vgpt2.qlora vgpt2.llamafactory
+2  vgpt2.offload vgpt2.cpu_layout vgpt2.targets vgpt2.encoding vgpt2.registry vgpt2.prefetch vgpt2.profiling vgpt2.qlora vgpt2.llamafactory
 1  vgpt2.atomic vgpt2.manifest vgpt2.config vgpt2.configfile vgpt2.interrupts vgpt2.runlock
 1  vgpt2.hub vgpt2.control_tokens vgpt2.rowfiles vgpt2.dropped vgpt2.workers
 1  vgpt2.losses vgpt2.metrics vgpt2.plot vgpt2.rope_scaling vgpt2.model_config vgpt2.chat_template eval.intervals

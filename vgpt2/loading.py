@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from torch import nn
 
-from vgpt2 import adapter_files, atomic, checkpoint, lora, weights
+from vgpt2 import adapter_files, atomic, checkpoint, cpu_layout, lora, weights
 from vgpt2.config import DEFAULT_SYSTEM
 from vgpt2.hub import folder_of
 from vgpt2.model import CausalLM
@@ -65,17 +64,10 @@ def load(
         if quantization is None:
             lora.merge_lora(model)
         prints["adapter"] = sha256_of([adapter / adapter_files.WEIGHTS_FILE])
-    if where.type == "cpu" and number_type == torch.float32 and quantization is None:
-        lay_out_by_column(model)
+    if where.type == "cpu" and quantization is None:
+        cpu_layout.lay_out(model.model.layers)
     name = str(number_type).removeprefix("torch.")
     return Loaded(model.requires_grad_(False).eval(), tokenizer, prints, f"{quantization} in {name}" if quantization else name)
-
-
-def lay_out_by_column(model: CausalLM) -> None:
-    """Stores the layers' matrices column by column: on the CPU a step of 8 rows takes 13 % less time so in fp32, one of 64 rows 22 %."""
-    for layer in model.model.layers.modules():
-        if type(layer) is nn.Linear:
-            layer.weight.data = layer.weight.data.t().contiguous().t()
 
 
 def is_adapter(folder: Path) -> bool:

@@ -15,6 +15,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from vgpt2.cpu_layout import BlockedLinear
+
+PLAIN = (nn.Linear, BlockedLinear)  # layers that are what they hold, of no class of their own
+
 
 @dataclass(frozen=True)
 class Derived:
@@ -65,7 +69,7 @@ def project(x: Derived, *layers: nn.Module) -> tuple[Tensor, ...]:
     under autocast they would leave copies of their weights in its cache.
     """
     is_free = not (torch.is_grad_enabled() or torch.is_autocast_enabled(x.value.device.type))
-    if is_free and all(type(layer) is nn.Linear for layer in layers):
+    if is_free and all(type(layer) in PLAIN for layer in layers):
         return tuple(layer(x.value) for layer in layers)
     factors = [_factors(layer, x.value) for layer in layers]
     known = [f for f in factors if f is not None]
