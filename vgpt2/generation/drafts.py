@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 CONTEXTS = (6, 3, 1)  # tokens that must have gone before alike; the longest context is asked first
-FIRST_REACH, LONGEST_REACH = 3, 8  # tokens of a guess
+FIRST_REACH, LONGEST_REACH = 2, 8  # tokens of a guess
 PLACES = 1 << 17  # remembered at most: of about a thousand answers
 
 
