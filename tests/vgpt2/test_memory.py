@@ -9,6 +9,7 @@ import numpy as np
 import psutil
 import pytest
 import torch
+from devices import on_gpu
 from tiny_memory import LiveBytes
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn.attention.varlen import varlen_attn
@@ -419,8 +420,7 @@ def test_the_fullest_micro_batch_holds_ktos_mismatched_answers_only_where_it_is_
     assert len(batch.both.packed.input_ids) == 2 * (25 + 4)
 
 
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@on_gpu
 @pytest.mark.parametrize("recomputed", [0, 4, 8])
 @pytest.mark.parametrize("lora", [LoRAConfig(rank=128), FULL], ids=["lora", "full"])
 def test_the_peak_on_the_card_is_within_ten_percent_of_the_plan(lora, recomputed):

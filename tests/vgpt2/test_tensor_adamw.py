@@ -265,29 +265,30 @@ def test_a_gradient_that_is_not_finite_steps_nothing_and_is_said(tmp_path: Path)
 class Head(nn.Module):
     """A head alone: 1,000 x 64, four tiles of 256 rows, the last one ragged; 8 positions."""
 
-    def __init__(self, dtype: torch.dtype, rows: int = 1000) -> None:
+    def __init__(self, dtype: torch.dtype, rows: int = 1000, *, device: str = "cpu") -> None:
         super().__init__()
         torch.manual_seed(0)
-        self.lm_head = nn.Linear(64, rows, bias=False, dtype=dtype)
+        self.lm_head = nn.Linear(64, rows, bias=False, dtype=dtype).to(device)
 
     def backward(self, step: int) -> None:
         weight = self.lm_head.weight
         generator = torch.Generator().manual_seed(step)
-        hidden = torch.randn(8, 64, generator=generator).to(weight.dtype).requires_grad_()
-        labels = torch.randint(len(weight), (8,), generator=generator)
+        hidden = torch.randn(8, 64, generator=generator).to(weight).requires_grad_()
+        labels = torch.randint(len(weight), (8,), generator=generator).to(weight.device)
         (-linear_logps(hidden, weight, labels)).mean().backward()
 
 
 @pytest.fixture
 def tiles_of_256(monkeypatch: pytest.MonkeyPatch) -> None:
     """And slices of as many values, so that both ways draw the same numbers to round by."""
-    monkeypatch.setattr(linear_logps_module, "TILE_CPU", 256)
+    for tile in ("TILE_CPU", "TILE_CUDA"):
+        monkeypatch.setattr(linear_logps_module, tile, 256)
     monkeypatch.setattr(tensor_adamw, "SLICE", 256 * 64)
 
 
-def heads(dtype: torch.dtype, steps: range, **optim: object) -> tuple[Head, TensorAdamW, Tensor]:
+def heads(dtype: torch.dtype, steps: range, *, device: str = "cpu", **optim: object) -> tuple[Head, TensorAdamW, Tensor]:
     """A head after some steps, and the norm of its last gradient."""
-    head = Head(dtype)
+    head = Head(dtype, device=device)
     optimizer = build(head, OptimConfig(lr=1e-2, weight_decay=0.1, in_backward=True, clip="tensor", **optim))
     for step in steps:
         head.backward(step)
@@ -295,9 +296,9 @@ def heads(dtype: torch.dtype, steps: range, **optim: object) -> tuple[Head, Tens
     return head, optimizer, norm
 
 
-def whole_heads(dtype: torch.dtype, steps: range, **optim: object) -> tuple[Head, TensorAdamW, Tensor]:
+def whole_heads(dtype: torch.dtype, steps: range, *, device: str = "cpu", **optim: object) -> tuple[Head, TensorAdamW, Tensor]:
     """The same with the gradient whole, after the backward pass."""
-    head = Head(dtype)
+    head = Head(dtype, device=device)
     cfg = OptimConfig(lr=1e-2, weight_decay=0.1, **optim)
     optimizer = TensorAdamW([{"params": [("lm_head.weight", head.lm_head.weight)], "weight_decay": 0.1}], cfg, seed=0)
     for step in steps:
@@ -311,10 +312,12 @@ def whole_heads(dtype: torch.dtype, steps: range, **optim: object) -> tuple[Head
 @pytest.mark.usefixtures("tiles_of_256")
 @pytest.mark.parametrize("kind", ["adamw", "adamw8bit"])
 @pytest.mark.parametrize("max_norm", [None, 0.01])
-def test_a_head_that_steps_in_tiles_is_the_head_stepped_whole(kind: str, max_norm: float | None):
+@pytest.mark.parametrize("device", DEVICES)
+def test_a_head_that_steps_in_tiles_is_the_head_stepped_whole(kind: str, max_norm: float | None, device: str):
     """fp32: to the last bit; clipped, but for the order in which the norm is summed, where Adam's gradient is not near its eps."""
-    tiled, tiled_optimizer, tiled_norm = heads(torch.float32, range(3), kind=kind, max_grad_norm=max_norm)
-    whole, whole_optimizer, whole_norm = whole_heads(torch.float32, range(3), kind=kind, max_grad_norm=max_norm)
+    options = {"kind": kind, "max_grad_norm": max_norm, "device": device}
+    tiled, tiled_optimizer, tiled_norm = heads(torch.float32, range(3), **options)
+    whole, whole_optimizer, whole_norm = whole_heads(torch.float32, range(3), **options)
     assert tiled.lm_head.weight.grad is None
     far = (tiled.lm_head.weight - whole.lm_head.weight).abs() > 1e-6
     assert far.float().mean() <= (1e-4 if max_norm else 0)
