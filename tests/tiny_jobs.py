@@ -103,10 +103,18 @@ class SilentLog:
 
 
 def tiny_job(
-    cfg: TrainConfig, rows: list, folder: Path, *, held_out: list = (), model: CausalLM | None = None, policy=None, write=None
+    cfg: TrainConfig,
+    rows: list,
+    folder: Path,
+    *,
+    held_out: list = (),
+    model: CausalLM | None = None,
+    policy=None,
+    write=None,
+    device: str = "cpu",
 ) -> Job:
     """A job over `rows`; `policy` may stand in for the model in the losses, `write` for the weights in a checkpoint."""
-    model = model or tiny_model()
+    model = (model or tiny_model()).to(device)
     if cfg.lora:
         add_lora(model, cfg.lora, seed=cfg.seed)
     stage = STAGES[cfg.stage](cfg)
@@ -121,7 +129,7 @@ def tiny_job(
         steps=plan_run(stage, [row.tokens for row in rows], cfg),
         run_dir=folder,
         run_id="tiny",
-        device=torch.device("cpu"),
+        device=torch.device(device),
         autocast_dtype=None,
         write=write or (lambda path, state: (path / "state.txt").write_text(str(state.step))),
         log=SilentLog(),

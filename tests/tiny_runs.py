@@ -29,6 +29,8 @@ STAGES = ("sft", "dpo", "kto")
 # 4 steps an epoch and 8 in all: saved at 3 (inside an epoch), 4 (its end, where the evaluation is the best so far), 6 and 8
 SETTINGS = {"epochs": "2", "log_every": "2", "checkpoint.save_every": "3", "checkpoint.eval_every": "4", "checkpoint.keep": "2"}
 STEPS = 8
+# what a run on a device sets: on a card it computes as users do, in bf16, and may be compared bit for bit
+ON = {"cpu": {}, "cuda": {"device": "cuda", "model__dtype": "bfloat16", "deterministic": True}}
 PLOT = "vgpt2.plot:loss_curve"
 WARM = [  # what a run imports, also what it imports late
     "vgpt2.train",

@@ -57,8 +57,10 @@ def branched_keys(cu_seqlens: Tensor, lengths: tuple[int, ...], shared: tuple[in
         rows += [torch.arange(root, root + prompt), torch.arange(start, start + length)]
         ends.append(ends[-1] + prompt + length)
         start += length
-    device = cu_seqlens.device
-    return BranchedKeys(torch.cat(rows).to(device, non_blocking=True), torch.tensor(ends, dtype=torch.int32).to(device, non_blocking=True))
+    tables = [torch.cat(rows), torch.tensor(ends, dtype=torch.int32)]
+    if cu_seqlens.is_cuda:  # a copy of more than 64 KiB from pageable memory waits for the work before it
+        tables = [table.pin_memory() for table in tables]
+    return BranchedKeys(*(table.to(cu_seqlens.device, non_blocking=True) for table in tables))
 
 
 def attend_by_sequence(q: Tensor, k: Tensor, v: Tensor, lengths: tuple[int, ...], shared: tuple[int, ...] | None = None) -> Tensor:

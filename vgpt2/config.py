@@ -114,6 +114,8 @@ class BatchConfig(Part):
 class OptimConfig(Part):
     kind: Literal["adamw", "adamw8bit"] = "adamw"
     """adamw8bit: moments in 8 bits, a scale for every 256 values (bitsandbytes); tensors under 4096 values keep theirs in fp32"""
+    paged: bool = False
+    """CUDA on Linux, adamw8bit: moments in memory that the driver moves between card and host, where the card is too small for them"""
     in_backward: bool = False
     """full fine-tune: each weight steps as soon as its gradient is there, bf16 weights round stochastically; one micro-batch a step"""
     lr: Positive = 2e-4
@@ -244,6 +246,8 @@ class TrainConfig(Part):
             raise ValueError("optim.in_backward is true; adapters' gradients are small, so set it false, or lora null for a full fine-tune")
         if self.optim.in_backward and self.optim.clip == "global" and self.optim.max_grad_norm is not None:
             raise ValueError("optim.in_backward is true; the whole gradient never exists, so set optim.clip tensor, or max_grad_norm null")
+        if self.optim.paged and self.optim.kind != "adamw8bit":
+            raise ValueError(f"optim.paged is true; moments of {self.optim.kind} are not, so set optim.kind adamw8bit, or paged false")
         if self.dpo.label_smoothing and self.dpo.loss != "sigmoid":
             raise ValueError(f"dpo.label_smoothing is {self.dpo.label_smoothing}; loss {self.dpo.loss} has none, so set 0 or loss sigmoid")
         if (self.dpo.simpo_gamma is None) == (self.dpo.loss == "simpo"):

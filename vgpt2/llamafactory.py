@@ -45,10 +45,11 @@ SCHEDULES = {
     "linear": "linear", "cosine": "cosine", "cosine_with_min_lr": "cosine", "constant": "constant", "constant_with_warmup": "constant",
     "warmup_stable_decay": "wsd",
 }  # fmt: skip
-OPTIMIZERS = {
-    "adamw_torch": "adamw", "adamw_torch_fused": "adamw", "adamw_hf": "adamw", "adamw_8bit": "adamw8bit", "adamw_bnb_8bit": "adamw8bit",
-    "paged_adamw_8bit": "adamw8bit",
-}  # fmt: skip
+OPTIMIZERS: dict[str, Taken] = {
+    **{name: {"optim.kind": "adamw"} for name in ("adamw_torch", "adamw_torch_fused", "adamw_hf")},
+    **{name: {"optim.kind": "adamw8bit"} for name in ("adamw_8bit", "adamw_bnb_8bit")},
+    "paged_adamw_8bit": {"optim.kind": "adamw8bit", "optim.paged": True},
+}
 PREFERENCES = ("sigmoid", "ipo", "hinge", "orpo", "simpo")
 RENAMED = {
     "model_name_or_path": "model.path",
@@ -299,7 +300,7 @@ def _max_steps(value: Any, _: Settings) -> Taken:
 
 
 def _optimizer(value: Any, _: Settings) -> Taken | str:
-    return {"optim.kind": OPTIMIZERS[value]} if value in OPTIMIZERS else f"not built; ours stays adamw of {', '.join(OPTIMIZERS)}"
+    return OPTIMIZERS[value] if value in OPTIMIZERS else f"not built; ours stays adamw of {', '.join(OPTIMIZERS)}"
 
 
 def _half_precision(value: Any, _: Settings) -> Taken | str:

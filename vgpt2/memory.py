@@ -33,6 +33,7 @@ from vgpt2.step_bytes import (
     norm_backward_bytes,
     outside_bytes,
     page_locked,
+    paged_bytes,
     reference_bytes,
     stepping_bytes,
     waiting_bytes,
@@ -52,6 +53,7 @@ class Plan:
     moment: str
     rows: dict[str, int]
     host: int = 0  # page-locked bytes of the host's memory
+    paged: int = 0  # bytes of moments that wait there between two steps
 
     @property
     def peak(self) -> int:
@@ -69,6 +71,7 @@ def setup_of(model: ModelConfig, cfg: TrainConfig, *, compute: int, on_cuda: boo
         compute,
         nf4=cfg.model.quantization == "nf4",
         eight_bit_moments=cfg.optim.kind == "adamw8bit",
+        paged=cfg.optim.paged,
         in_backward=cfg.optim.in_backward,
         on_cuda=on_cuda,
         offload=cfg.model.offload_checkpoints,
@@ -115,9 +118,11 @@ def host_room() -> int | None:
 
 
 def require_on_host(found: Plan, room: int | None) -> None:
-    """Raises ValueError when the inputs that wait in the host's memory take more than its `room` bytes."""
-    if room is not None and found.host > room:
-        needs = f"needs {found.host / GIB:.1f} GiB of the host's {room / GIB:.1f}"
+    """Raises ValueError when what waits in the host's memory takes more than its `room` bytes, naming the larger: inputs or moments."""
+    if room is not None and found.host + found.paged > room:
+        needs = f"needs {(found.host + found.paged) / GIB:.1f} GiB of the host's {room / GIB:.1f}"
+        if found.paged > found.host:
+            raise ValueError(f"optim.paged: {needs}; train fewer weights, or set it to false")
         raise ValueError(f"model.offload_checkpoints: {needs}; lower batch.micro_batch_tokens, or set it to false")
 
 
@@ -158,9 +163,11 @@ def _cure(cfg: TrainConfig, setup: Setup, room: int) -> str:
     recompute = "" if cfg.model.gradient_checkpointing in (True, "auto") else ", and model.gradient_checkpointing=auto"
     if tokens := largest_tokens(cfg, setup, room, step=smallest):
         return f"set it to {tokens}{recompute}"
-    if tokens := largest_tokens(cfg, replace(setup, offload=True), room, step=smallest):
-        lower = f"set it to {tokens} and " if tokens < cfg.batch.micro_batch_tokens else "set "
-        return f"{lower}model.offload_checkpoints=true{recompute}"
+    leaner = {"model.offload_checkpoints": replace(setup, offload=True), "optim.paged": replace(setup, paged=setup.eight_bit_moments)}
+    for key, less in leaner.items():
+        if tokens := largest_tokens(cfg, less, room, step=smallest):
+            lower = f"set it to {tokens} and " if tokens < cfg.batch.micro_batch_tokens else "set "
+            return f"{lower}{key}=true{recompute}"
     if tokens := largest_tokens(cfg, setup, room, step=128):
         longest = tokens // 2 if cfg.stage == "dpo" else tokens
         return f"rows of {longest} tokens fit, so lower data.cutoff_tokens" + (" and batch.pack_tokens" if cfg.stage == "sft" else "")
@@ -201,7 +208,7 @@ def plan(setup: Setup, batch: MicroBatch, recomputed: int) -> Plan:
     kept, beside = moments[moment]
     rows = {"inputs of recomputed layers": checkpoints, "kept by the other layers": kept, "kept beside the layers": outside}
     rows |= {"at the fullest moment": beside} | ({"workspace": WORKSPACE} if setup.on_cuda else {})
-    return Plan(recomputed, moment, fixed_bytes(setup) | rows, host=away * page_locked(one))
+    return Plan(recomputed, moment, fixed_bytes(setup) | rows, host=away * page_locked(one), paged=paged_bytes(setup))
 
 
 def column(cfg: TrainConfig, setup: Setup, batch: MicroBatch, found: Plan, room: int) -> dict[str, str]:
@@ -214,6 +221,7 @@ def column(cfg: TrainConfig, setup: Setup, batch: MicroBatch, found: Plan, room:
         "room": _gib(room),
         "fullest moment": found.moment,
         **({"host memory, page-locked": _gib(found.host)} if cfg.model.offload_checkpoints else {}),
+        **({"host memory, moments": _gib(found.paged)} if cfg.optim.paged else {}),
         "peak without gradients": _gib(sum(fixed_bytes(setup).values()) + reference_bytes(setup, batch)),
         "micro-batch, tokens": f"{batch.tokens:,}",
         "recomputed layers": f"{found.recomputed} of {layers}",

@@ -86,6 +86,8 @@ def clip(parameters: Iterable[nn.Parameter], max_norm: float | None, *, each: bo
 
 def state_to_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     """The optimizer's state as `<parameter name>.<moment>` -> tensor; empty before its first step."""
+    if isinstance(optimizer, TensorAdamW) and optimizer.is_paged:
+        torch.cuda.synchronize()  # sync: torch takes paged moments for the host's, and would not wait for the kernels that write them
     return {
         f"{name}.{moment}": optimizer.state[parameter][moment].detach()
         for name, parameter in _named_parameters(optimizer).items()
@@ -100,7 +102,11 @@ def tensors_to_state(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor
     Raises ValueError naming a tensor that is missing, unexpected, or of another shape or dtype.
     """
     parameters = _named_parameters(optimizer)
-    likes = {f"{name}.{moment}": like for name, parameter in parameters.items() for moment, like in _moments(optimizer, parameter).items()}
+    likes = {
+        f"{name}.{moment}": like
+        for name, parameter in parameters.items()
+        for moment, like in _moments(optimizer, parameter, "meta").items()
+    }
     expected = likes.keys() if tensors else set()
     if expected != tensors.keys():
         missing, unexpected = sorted(expected - tensors.keys()), sorted(tensors.keys() - expected)
@@ -112,17 +118,17 @@ def tensors_to_state(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor
             raise ValueError(f"optimizer state: '{key}' is {found}; the parameter needs {wanted}")
     optimizer.state.clear()
     for name, parameter in parameters.items() if tensors else ():
-        for moment in _moments(optimizer, parameter):
-            home = "cpu" if moment == "step" and isinstance(optimizer, TensorAdamW) else parameter.device
-            optimizer.state[parameter][moment] = tensors[f"{name}.{moment}"].to(home, copy=True)
+        optimizer.state[parameter] = _moments(optimizer, parameter, parameter.device)
+        for moment, room in optimizer.state[parameter].items():
+            room.copy_(tensors[f"{name}.{moment}"])
 
 
-def _moments(optimizer: torch.optim.Optimizer, parameter: nn.Parameter) -> dict[str, Tensor]:
-    """What the optimizer keeps for a parameter, on the meta device: names, shapes, dtypes."""
+def _moments(optimizer: torch.optim.Optimizer, parameter: nn.Parameter, device: torch.device | str) -> dict[str, Tensor]:
+    """What the optimizer keeps for a parameter on `device`, with values of no meaning."""
     if isinstance(optimizer, TensorAdamW):
-        return optimizer.fresh_state(parameter, "meta")
-    like = torch.empty_like(parameter, device="meta")
-    return {"exp_avg": like, "exp_avg_sq": like, "step": torch.zeros((), device="meta")}
+        return optimizer.fresh_state(parameter, device)
+    moments = {name: torch.empty_like(parameter, device=device, requires_grad=False) for name in ("exp_avg", "exp_avg_sq")}
+    return moments | {"step": torch.zeros((), device=device)}
 
 
 def _named_parameters(optimizer: torch.optim.Optimizer) -> dict[str, nn.Parameter]:

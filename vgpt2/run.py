@@ -181,8 +181,10 @@ def assemble(
 
 
 def choose_device(cfg: TrainConfig) -> tuple[torch.device, torch.dtype]:
-    """The device and the precision of the matmuls; sets CUDA's deterministic mode where asked."""
+    """The device and the precision of the matmuls; sets CUDA's deterministic mode where asked. Raises ValueError for what it cannot do."""
     device, dtype = device_and_dtype(cfg.device, cfg.model.dtype)
+    if cfg.optim.paged and (device.type != "cuda" or sys.platform == "win32"):
+        raise ValueError(f"optim.paged is true; only CUDA on Linux pages moments, this is {device.type} on {sys.platform}, so set it false")
     if cfg.deterministic and device.type == "cuda":
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True)

@@ -33,7 +33,7 @@ FREE_KEYS = frozenset(
     }
 )
 # keys that change what memory a step takes, and with it perhaps the last bits of its sums, but not what is computed
-MEMORY_KEYS = frozenset({"batch.micro_batch_tokens", "model.gradient_checkpointing", "model.offload_checkpoints"})
+MEMORY_KEYS = frozenset({"batch.micro_batch_tokens", "model.gradient_checkpointing", "model.offload_checkpoints", "optim.paged"})
 FORMAT = 1
 RECORD, SUMMARY = "run.json", "summary.json"
 PACKAGES = ("torch", "transformers", "tokenizers", "safetensors", "numpy", "sqlparse")

@@ -29,6 +29,7 @@ class Setup:
     compute: int  # bytes of a number in the matmuls: 2 or 4
     nf4: bool = False  # the layers' frozen matrices
     eight_bit_moments: bool = False
+    paged: bool = False  # their codes lie in the host's memory, the scales on the card
     in_backward: bool = False  # every weight is trained in the matmuls' precision and steps as soon as its gradient is there
     on_cuda: bool = True
     offload: bool = False  # inputs of recomputed layers lie in the host's memory
@@ -53,9 +54,9 @@ class MicroBatch:
 
 
 def fixed_bytes(setup: Setup) -> dict[str, int]:
-    """What is there for the whole run: weights, what is trained, its gradient and AdamW's two moments."""
+    """What is there for the whole run: weights, what is trained, its gradient and of AdamW's two moments what is not paged."""
     weights, matrices = weight_count(setup.model), matrix_count(setup.model)
-    moment = 1 + FLOAT / BLOCK if setup.eight_bit_moments else FLOAT
+    moment = (0 if setup.paged else 1) + FLOAT / BLOCK if setup.eight_bit_moments else FLOAT
     if setup.lora is None:
         gradients = {} if setup.in_backward else {"gradients": FLOAT * weights}
         return {"weights": setup.residual * weights} | gradients | {"moments": int(2 * moment * weights)}
@@ -67,6 +68,13 @@ def fixed_bytes(setup: Setup) -> dict[str, int]:
         frozen = setup.compute * (weights - whole - matrices) + int(matrices * NF4_BITS / 8) + buffer
     rows = {"weights": frozen, "adapters": FLOAT * adapters} | ({"trained whole": FLOAT * whole} if whole else {})
     return rows | {"gradients": FLOAT * trained, "moments": int(2 * moment * trained)}
+
+
+def paged_bytes(setup: Setup) -> int:
+    """The host's, of moments that are paged: a byte each."""
+    lora = setup.lora
+    trained = adapter_count(setup.model, lora) + sum(whole_counts(setup.model, lora).values()) if lora else weight_count(setup.model)
+    return 2 * trained if setup.paged else 0
 
 
 def layer_bytes(setup: Setup, batch: MicroBatch, index: int) -> int:

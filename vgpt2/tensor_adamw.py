@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import math
 import random
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -35,6 +36,7 @@ class TensorAdamW(torch.optim.Optimizer):
     def __init__(self, groups: list[dict[str, Any]], cfg: OptimConfig, *, seed: int) -> None:
         super().__init__(groups, {"lr": cfg.lr, "betas": cfg.betas, "eps": cfg.eps})
         self.has_8_bits = cfg.kind == "adamw8bit"
+        self.is_paged = cfg.paged
         self.seed = seed
         self._squared_norms: dict[str, Tensor] = {}
 
@@ -66,15 +68,17 @@ class TensorAdamW(torch.optim.Optimizer):
         return norm
 
     def fresh_state(self, parameter: nn.Parameter, device: torch.device | str) -> dict[str, Tensor]:
-        """Moments of a parameter before its first step."""
+        """Moments of a parameter before its first step; paged ones are CPU tensors to torch, whatever the device."""
         step = torch.zeros((), device="meta" if device == "meta" else "cpu")  # read by Python: never a reason to wait for the GPU
         if not self.has_8_bits or parameter.numel() < SMALLEST_IN_8_BITS:
             moments = {name: torch.zeros(parameter.shape, device=device) for name in ("exp_avg", "exp_avg_sq")}
             return moments | {"step": step}
         blocks = math.ceil(parameter.numel() / BLOCK)
+        is_here = device == "meta" or not self.is_paged
+        zeros: Callable[..., Tensor] = functools.partial(torch.zeros, dtype=torch.uint8) if is_here else paged_zeros
         return {
             # 0 has the code 127 in the signed map; with a scale of 0 every code means 0
-            **{name: torch.zeros(parameter.numel(), dtype=torch.uint8, device=device) for name in ("exp_avg", "exp_avg_sq")},
+            **{name: zeros(parameter.numel(), device=device) for name in ("exp_avg", "exp_avg_sq")},
             **{name: torch.zeros(blocks, device=device) for name in ("exp_avg_scale", "exp_avg_sq_scale")},
             "step": step,
         }
@@ -139,6 +143,22 @@ class TensorAdamW(torch.optim.Optimizer):
         walk(step)
 
 
+def paged_zeros(size: int, *, device: torch.device) -> Tensor:
+    """Zeros (size,) uint8 that lie on the host or on the card, as its driver decides; bitsandbytes never gives such memory back."""
+    torch.cuda.synchronize(device)  # sync: not every driver lets the host touch such memory while a kernel runs
+    zeros: Tensor = bitsandbytes_functional().get_paged(size, dtype=torch.uint8, device=device)
+    return zeros.zero_()
+
+
+def _part_of(codes: Tensor, part: slice) -> Tensor:
+    """codes[part]; of paged ones marked as bitsandbytes wants it, and on its way: a kernel would fetch it page by page."""
+    values = codes[part]
+    if getattr(codes, "is_paged", False):
+        values.is_paged, values.page_deviceid = True, codes.page_deviceid  # type: ignore[attr-defined]
+        bitsandbytes_functional().prefetch_tensor(values)
+    return values
+
+
 def _shrink(norm: Tensor, max_norm: float) -> Tensor:
     """What a gradient of `norm` () is multiplied by, so that its own is at most max_norm."""
     return (max_norm / (norm + 1e-6)).clamp(max=1.0)
@@ -169,8 +189,8 @@ def _step_8_bits(weight: Tensor, grad: Tensor, state: dict[str, Tensor], part: s
         "adam",
         grad,
         weight,
-        state["exp_avg"][part],
-        state["exp_avg_sq"][part],
+        _part_of(state["exp_avg"], part),
+        _part_of(state["exp_avg_sq"], part),
         beta1,
         beta2,
         0.0,  # of optimizers with a third moment

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from devices import on_gpu
 from torch.testing import assert_close
 
 pytest.importorskip("triton", reason="triton is not installed here; it is made for Linux")
@@ -66,10 +67,8 @@ def test_a_whole_model_scores_and_learns_by_the_kernels_as_by_the_references(tmp
         assert_close(torch.tensor(ours), expected, rtol=0, atol=1e-5 * expected.abs().max().item())
 
 
-@pytest.mark.gpu
+@on_gpu
 def test_on_a_card_they_are_too(tmp_path: Path):
-    if not torch.cuda.is_available():
-        pytest.skip("no CUDA device")
     found = child("triton_cases.py", tmp_path, VGPT2_KERNELS="triton")
     for kernel in LAUNCHES:
         for dtype in BOUNDS:

@@ -6,6 +6,7 @@ import shutil
 import socket
 
 import pytest
+import torch
 from tiny_runs import REPOSITORY, Trigger, snapshot, start, train
 
 PAIR = {"prompt": "Does APTH exist?", "chosen": "Yes.", "rejected": "No."}
@@ -35,6 +36,12 @@ CASES = {
     "no data": ("sft", None, {"data__train": []}, "data.train: names no file"),
     "no audit": ("sft", rows(ROW), {"data__require_audit": True}, "rows.jsonl: no audit stands beside it; python -m vgpt2.datagen audit "),
     "no GPU": ("sft", None, {"device": "cuda"}, "device cuda: torch sees no GPU; choose cpu, or install the CUDA build of torch"),
+    "no pages": (
+        "sft",
+        None,
+        {"optim__kind": "adamw8bit", "optim__paged": True},
+        "optim.paged is true; only CUDA on Linux pages moments, this is cpu on ",
+    ),
     "no parent": ("dpo", None, {"init_adapter": "checkpoints/nobody/best"}, "init_adapter: checkpoints/nobody/best does not exist"),
     "no such metric": (
         "kto",
@@ -59,6 +66,8 @@ CASES = {
 @pytest.mark.parametrize("case", CASES)
 def test_bad_input_is_one_line_with_the_cure_and_leaves_nothing(case, place):
     stage, text, settings, said = CASES[case]
+    if case == "no GPU" and torch.cuda.is_available():
+        pytest.skip("there is one here")
     if text is not None:
         path = place.output / "rows.jsonl"
         path.write_text(text, "utf-8")

@@ -5,8 +5,9 @@ import signal
 import pytest
 import torch
 import transformers
+from devices import DEVICES
 from safetensors.torch import load_file
-from tiny_runs import Trigger, differences, train
+from tiny_runs import ON, Trigger, differences, train
 from torch.testing import assert_close
 
 from vgpt2 import checkpoint
@@ -36,10 +37,11 @@ def test_a_full_fine_tune_trains_resumes_bit_for_bit_and_saves_what_transformers
     assert len(transformers.AutoTokenizer.from_pretrained(folder)) == 2048
 
 
-def test_lean_full_fine_tune_resumes_bit_for_bit_and_keeps_its_weights_in_bfloat16(place, model, undisturbed):
-    """INVARIANT 29 with 8-bit moments, stochastic rounding and steps in the backward pass."""
-    settings = {"lora": None, "model__dtype": "bfloat16", "optim__lr": 1e-3, "batch__micro_batch_tokens": 512}
-    settings |= {"optim__in_backward": True, "optim__clip": "tensor", "optim__kind": "adamw8bit"}
+@pytest.mark.parametrize("device", DEVICES)
+def test_lean_full_fine_tune_resumes_bit_for_bit_and_keeps_its_weights_in_bfloat16(device, place, model, undisturbed):
+    """INVARIANT 29 with 8-bit moments, stochastic rounding and steps in the backward pass; on a card the moments are paged."""
+    settings = ON[device] | {"lora": None, "model__dtype": "bfloat16", "optim__lr": 1e-3, "batch__micro_batch_tokens": 512}
+    settings |= {"optim__in_backward": True, "optim__clip": "tensor", "optim__kind": "adamw8bit", "optim__paged": device == "cuda"}
     whole = undisturbed("sft", **settings)
     first = train(place.argv("sft", **settings), trigger=Trigger("vgpt2.loop:gradient_norm", 3, (signal.SIGINT,)))
     assert first.code == 130, first.err

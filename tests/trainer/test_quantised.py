@@ -3,16 +3,19 @@
 import signal
 
 import pytest
-from tiny_runs import Trigger, differences, train
+from devices import DEVICES
+from tiny_runs import ON, Trigger, differences, train
 
 from vgpt2 import checkpoint, loading
 
 
+@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("stage", ["sft", "dpo"])
-def test_a_run_on_nf4_resumes_bit_for_bit(stage, place, undisturbed):
+def test_a_run_on_nf4_resumes_bit_for_bit(stage, device, place, undisturbed):
     """INVARIANT 29; for DPO also 10: policy and reference agree before step 1 on the same four bits."""
-    whole = undisturbed(stage, model__quantization="nf4")
-    first = train(place.argv(stage, model__quantization="nf4"), trigger=Trigger("vgpt2.loop:clip", 3, (signal.SIGINT,)))
+    settings = ON[device] | {"model__quantization": "nf4"}
+    whole = undisturbed(stage, **settings)
+    first = train(place.argv(stage, **settings), trigger=Trigger("vgpt2.loop:clip", 3, (signal.SIGINT,)))
     assert first.code == 130, first.err
     if stage == "dpo":
         assert "first batch: |policy - reference| is at most " in first.out
@@ -20,7 +23,7 @@ def test_a_run_on_nf4_resumes_bit_for_bit(stage, place, undisturbed):
     done = train(place.resume())
     assert done.code == 0, done.err
     assert differences(place.output / "run", whole) == []
-    assert differences(place.output / "run", undisturbed(stage)), "four bits change the run"
+    assert differences(place.output / "run", undisturbed(stage, **ON[device])), "four bits change the run"
     loaded = loading.load(checkpoint.resolve(whole / "best"), device="cpu", base=place.model)
     assert loaded.dtype.startswith("nf4 in ")
 

@@ -11,7 +11,8 @@ import subprocess
 import sys
 
 import pytest
-from tiny_runs import REPOSITORY, STAGES, STEPS, Place, Trigger, differences, leftovers, snapshot, train
+from devices import DEVICES
+from tiny_runs import ON, REPOSITORY, STAGES, STEPS, Place, Trigger, differences, leftovers, snapshot, train
 
 # one after the other: inside an epoch, in its last step, in the evaluation after it (twice), and in the last step of all
 STOPS = (
@@ -24,11 +25,12 @@ STOPS = (
 STOPPED_AT = (2, 4, 4, 4, 8)
 
 
+@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("stage", STAGES)
-def test_stopped_and_resumed_equals_undisturbed(stage, place, undisturbed):
+def test_stopped_and_resumed_equals_undisturbed(stage, device, place, undisturbed):
     """INVARIANTS 14, 29, 31: weights, moments, state, order, reference and metrics; SFT with packing and dropout."""
     for number, (trigger, step) in enumerate(zip(STOPS, STOPPED_AT)):
-        done = train(place.resume() if number else place.argv(stage), trigger=trigger)
+        done = train(place.resume() if number else place.argv(stage, **ON[device]), trigger=trigger)
         assert done.code == (143 if trigger.signals == (signal.SIGTERM,) else 130), done.err
         saved = place.output / "run" / f"step-{step:06d}"
         assert f"interrupted; saved {saved}; go on with: python -m vgpt2.train --run run --set output=" in done.err
@@ -36,7 +38,7 @@ def test_stopped_and_resumed_equals_undisturbed(stage, place, undisturbed):
     assert done.code == 0, done.err
     assert f"{STEPS} of {STEPS} steps" in done.out
     assert f"{len(STOPS)} interruptions" in done.out
-    assert differences(place.output / "run", undisturbed(stage)) == []
+    assert differences(place.output / "run", undisturbed(stage, **ON[device])) == []
     assert leftovers(place.output / "run") == []
 
 

@@ -6,6 +6,7 @@ import inspect
 import pytest
 import torch
 import torch.nn.attention.varlen as varlen
+from devices import on_gpu
 from torch.testing import assert_close
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -129,8 +130,7 @@ def test_without_cuda_there_is_no_flash_call(monkeypatch):
     assert attention.varlen_flash.__wrapped__() is None
 
 
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@on_gpu
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_flash_equals_the_loop_over_sequences(dtype):
     q, k, v = (x.to("cuda", dtype).requires_grad_() for x in qkv(Dh=64))

@@ -63,6 +63,7 @@ def test_ten_mistakes_are_shown_and_the_rest_counted(tmp_path):
         ("base: base.yaml\n", "no such file"),
         ("", "key 'model' is missing"),
         ("model: {path: m, quantization: nf4}\nlora: null\n", "model.quantization is nf4; such weights are frozen"),
+        ("model: {path: m}\noptim: {paged: true}\n", "optim.paged is true; moments of adamw are not, so set optim.kind adamw8bit"),
         ("model: {path: m}\noptim: {in_backward: true}\n", "optim.in_backward is true; adapters' gradients are small"),
         ("model: {path: m}\nlora: null\noptim: {in_backward: true}\n", "the whole gradient never exists, so set optim.clip tensor"),
         ("model: {path: m}\nstage: dpo\nlora: {dropout: 0.1}\nbatch: {micro_batch_tokens: 8192}\n", "lora.dropout is 0.1; stage dpo"),

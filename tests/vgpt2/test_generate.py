@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import tiny_models
 import torch
+from devices import DEVICES
 from torch.testing import assert_close
 
 from vgpt2.config import LoRAConfig
@@ -32,18 +33,19 @@ def letters(ids) -> str:
 
 def theirs(model, prompt: list[int], *, new: int, eos: int | None) -> list[int]:
     """transformers' greedy answer to one prompt, without its end token."""
-    ids = torch.tensor([prompt])
+    ids = torch.tensor([prompt], device=model.device)
     answer = model.generate(
         ids, attention_mask=torch.ones_like(ids), max_new_tokens=new, do_sample=False, eos_token_id=eos, pad_token_id=0, use_cache=True
     )[0, len(prompt) :].tolist()
     return answer[: answer.index(eos)] if eos in answer else answer
 
 
+@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("family", tiny_models.FAMILIES)
-def test_greedy_answers_equal_transformers_token_for_token(family):
+def test_greedy_answers_equal_transformers_token_for_token(family, device):
     """More prompts than rows, so that places are taken again; an end token that some answers reach."""
-    oracle = tiny_models.oracle(family, dtype=torch.float32).eval()
-    ours, asked = tiny_models.twin(oracle), prompts(9)
+    oracle = tiny_models.oracle(family, dtype=torch.float32).to(device).eval()
+    ours, asked = tiny_models.twin(oracle).to(device), prompts(9)
     free = [theirs(oracle, prompt, new=20, eos=None) for prompt in asked]
     eos = free[0][7]  # taken from an answer, so that it occurs
     expected = [theirs(oracle, prompt, new=20, eos=eos) for prompt in asked]

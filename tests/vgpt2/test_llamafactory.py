@@ -91,7 +91,7 @@ def test_an_sft_file_key_by_key(tmp_path: Path):
     assert (cfg.batch.pack_tokens, cfg.batch.packs_per_step, cfg.batch.micro_batch_tokens) == (2048, 16, 4096)
     optim = cfg.optim
     assert (optim.lr, optim.schedule, optim.warmup_ratio, optim.warmup_steps) == (1e-4, "cosine", 0.1, None)
-    assert (optim.weight_decay, optim.max_grad_norm, optim.kind) == (0.01, 0.5, "adamw8bit")
+    assert (optim.weight_decay, optim.max_grad_norm, optim.kind, optim.paged) == (0.01, 0.5, "adamw8bit", True)
     assert (cfg.epochs, cfg.max_steps, cfg.seed, cfg.log_every) == (2, None, 7, 10)
     assert (cfg.checkpoint.save_every, cfg.checkpoint.keep, cfg.checkpoint.eval_every) == (250, 2, 50)
     assert (cfg.output, cfg.run, cfg.sft.neftune_alpha) == ("saves/qwen", "lora", 5)
@@ -114,8 +114,9 @@ def test_a_kto_file_and_a_full_fine_tune(tmp_path: Path):
     cfg, table = converted(tmp_path, DPO, **changes)
     assert (cfg.kto.beta, cfg.kto.desirable_weight, cfg.kto.undesirable_weight) == (0.2, 1.5, 1.0)
     assert "stage kto has none; only dpo" in line(table, "pref_ftx")
-    cfg, table = converted(tmp_path, SFT, finetuning_type="full", quantization_bit=None, lora_dropout=0.1)
-    assert cfg.lora is None
+    changes = {"finetuning_type": "full", "quantization_bit": None, "lora_dropout": 0.1, "optim": "adamw_bnb_8bit"}
+    cfg, table = converted(tmp_path, SFT, **changes)
+    assert (cfg.lora, cfg.optim.kind, cfg.optim.paged) == (None, "adamw8bit", False)
     assert "no adapters" in line(table, "lora_rank")
     assert "no adapters" in line(table, "lora_dropout")
 

@@ -9,6 +9,7 @@ import numpy as np
 import psutil
 import pytest
 import torch
+from devices import on_gpu
 from tiny_memory import LiveBytes
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn.attention.varlen import varlen_attn
@@ -138,6 +139,10 @@ def test_inputs_that_the_hosts_memory_cannot_take_are_refused():
     memory.require_on_host(found, None)
     with pytest.raises(ValueError, match=r"model.offload_checkpoints: needs 6.4 GiB of the host's 4.0; lower batch.micro_batch_tokens"):
         memory.require_on_host(found, 4 * GIB)
+    found = replace(found, paged=int(14.2 * GIB))
+    memory.require_on_host(found, int(20.7 * GIB))
+    with pytest.raises(ValueError, match=r"optim.paged: needs 20.6 GiB of the host's 20.5; train fewer weights, or set it to false"):
+        memory.require_on_host(found, int(20.5 * GIB))
 
 
 def test_the_memory_of_this_machine_is_what_another_library_says():
@@ -326,6 +331,18 @@ def test_fixed_bytes_of_7b_and_32b_are_those_of_the_byte_budget():
     assert full["moments"] / GIB == pytest.approx(14.41, abs=0.01)
 
 
+@pytest.mark.parametrize("lora", [LoRAConfig(rank=8, modules_to_save=("lm_head",)), FULL], ids=["lora", "full"])
+def test_of_paged_moments_only_the_scales_count_on_the_card(lora):
+    """Two moments of a byte a trained number are the host's; two fp32 scales for 256 of them the card's."""
+    setup = Setup(TINY, lora, 2, eight_bit_moments=True)
+    paged = replace(setup, paged=True)
+    found, batch = step_bytes.fixed_bytes(paged), MicroBatch(512, 511, 512)
+    trained = step_bytes.fixed_bytes(setup)["gradients"] // 4
+    assert found == step_bytes.fixed_bytes(setup) | {"moments": int(2 * trained * 4 / 256)}
+    assert [plan(each, batch, 0).paged for each in (setup, paged)] == [0, 2 * trained]
+    assert plan(setup, batch, 0).peak - plan(paged, batch, 0).peak == 2 * trained
+
+
 @pytest.mark.parametrize(
     ("lora", "message"),
     [
@@ -403,8 +420,7 @@ def test_the_fullest_micro_batch_holds_ktos_mismatched_answers_only_where_it_is_
     assert len(batch.both.packed.input_ids) == 2 * (25 + 4)
 
 
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@on_gpu
 @pytest.mark.parametrize("recomputed", [0, 4, 8])
 @pytest.mark.parametrize("lora", [LoRAConfig(rank=128), FULL], ids=["lora", "full"])
 def test_the_peak_on_the_card_is_within_ten_percent_of_the_plan(lora, recomputed):

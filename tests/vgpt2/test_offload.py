@@ -5,6 +5,7 @@ import weakref
 
 import pytest
 import torch
+from devices import on_gpu
 from torch import Tensor
 
 from vgpt2 import offload
@@ -235,8 +236,7 @@ def test_on_a_card_a_copy_waits_for_the_work_before_it_and_only_who_asks_waits_f
     assert target.tolist() == [1.0, 1.0, 1.0]
 
 
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@on_gpu
 @pytest.mark.parametrize("lora", [LoRAConfig(rank=16), None], ids=["lora", "full"])
 def test_on_a_card_the_bits_are_the_same_and_all_inputs_but_two_are_gone(lora):
     """Twelve layers, 16,384 tokens, D=1024: an input is 32 MiB in bf16, 64 MiB in fp32; ten of them lie in page-locked memory."""

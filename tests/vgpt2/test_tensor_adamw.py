@@ -8,6 +8,7 @@ from pathlib import Path
 import bitsandbytes
 import pytest
 import torch
+from devices import DEVICES
 from safetensors.torch import load_file, save_file
 from tiny_jobs import sft_rows, tiny_config, tiny_job, tiny_model
 from tiny_memory import LiveBytes
@@ -28,24 +29,25 @@ FULL = {"lora": None, "batch": {"micro_batch_tokens": 4096, "packs_per_step": 2}
 IN_BACKWARD = {"in_backward": True, "clip": "tensor"}
 
 
-def two_layers(dtype: torch.dtype = torch.float32, width: int = 96) -> nn.Sequential:
+def two_layers(dtype: torch.dtype = torch.float32, width: int = 96, *, device: str = "cpu") -> nn.Sequential:
     torch.manual_seed(0)
-    return nn.Sequential(nn.Linear(width, width), nn.Tanh(), nn.Linear(width, width)).to(dtype)
+    return nn.Sequential(nn.Linear(width, width), nn.Tanh(), nn.Linear(width, width)).to(device, dtype)
 
 
 def train(model: nn.Module, optimizer: torch.optim.Optimizer, steps: range) -> None:
-    dtype = next(model.parameters()).dtype
+    like = next(model.parameters())
     for step in steps:
         generator = torch.Generator().manual_seed(step)
-        x = torch.randn(8, 96, generator=generator).to(dtype)
+        x = torch.randn(8, 96, generator=generator).to(like)
         (model(x) - x.flip(1)).square().mean().backward()
         optimizer.step()
         optimizer.zero_grad()
 
 
-def test_fp32_moments_step_as_torch_s_adamw_does():
+@pytest.mark.parametrize("device", DEVICES)
+def test_fp32_moments_step_as_torch_s_adamw_does(device: str):
     """Inside the backward pass and after it, decay and slices included."""
-    ours, theirs = two_layers(), two_layers()
+    ours, theirs = two_layers(device=device), two_layers(device=device)
     cfg = OptimConfig(lr=1e-2, weight_decay=0.1, in_backward=True, clip="tensor", max_grad_norm=None)
     optimizer = build(ours, cfg)
     assert isinstance(optimizer, TensorAdamW)
@@ -55,9 +57,10 @@ def test_fp32_moments_step_as_torch_s_adamw_does():
         assert_close(mine, other, atol=1e-5, rtol=1e-4)
 
 
-def test_eight_bit_moments_step_as_bitsandbytes_own_optimizer():
+@pytest.mark.parametrize("device", DEVICES)
+def test_eight_bit_moments_step_as_bitsandbytes_own_optimizer(device: str):
     """Over three steps: later a last bit may decide between two codes."""
-    ours, theirs = two_layers(), two_layers()
+    ours, theirs = two_layers(device=device), two_layers(device=device)
     optimizer = build(ours, OptimConfig(lr=1e-2, kind="adamw8bit", weight_decay=0.1))
     train(ours, optimizer, range(3))
     groups = [
@@ -89,16 +92,17 @@ def test_slices_change_nothing(kind: str, monkeypatch: pytest.MonkeyPatch):
     assert all(torch.equal(whole, sliced) for whole, sliced in zip(*results))
 
 
-def test_rounding_is_right_on_average_and_only_to_neighbours():
+@pytest.mark.parametrize("device", DEVICES)
+def test_rounding_is_right_on_average_and_only_to_neighbours(device: str):
     """1 + k/2^9 lies a quarter, a half and three quarters of the way from 1 to bf16's next number, 1 + 2^-7."""
-    generator = torch.Generator().manual_seed(0)
+    generator = torch.Generator(device).manual_seed(0)
     for quarters in (1, 2, 3):
-        wide = torch.full((40_000,), 1 + quarters * 2**-9)
+        wide = torch.full((40_000,), 1 + quarters * 2**-9, device=device)
         rounded = round_stochastically(wide, generator)
         assert set(rounded.tolist()) == {1.0, 1 + 2**-7}
         up = (rounded > 1).double().mean()
         assert abs(up - quarters / 4) < 4 * math.sqrt(0.25 / 40_000)
-    exact = torch.tensor([0.0, 1.0, -2.5, 3e38, -1e-30]).bfloat16().float()
+    exact = torch.tensor([0.0, 1.0, -2.5, 3e38, -1e-30], device=device).bfloat16().float()
     assert torch.equal(round_stochastically(exact, generator).float(), exact)
 
 
@@ -112,24 +116,82 @@ def test_updates_below_half_a_step_of_bf16_arrive():
     assert weight.float().mean().item() == pytest.approx(1 - 50 * 1e-4, abs=5e-4)
 
 
+@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("kind", ["adamw", "adamw8bit"])
-def test_resumed_in_the_middle_ends_with_the_same_bits(kind: str, tmp_path: Path):
+def test_resumed_in_the_middle_ends_with_the_same_bits(kind: str, device: str, tmp_path: Path):
     """INVARIANT 29: bf16 weights, 8-bit moments and the rounding's draws."""
     cfg = OptimConfig(lr=1e-2, kind=kind, in_backward=True, clip="tensor")
-    whole = two_layers(torch.bfloat16)
+    whole = two_layers(torch.bfloat16, device=device)
     optimizer = build(whole, cfg, seed=5)
     train(whole, optimizer, range(4))
     save_file(state_to_tensors(optimizer), tmp_path / "moments.safetensors")
-    half = two_layers(torch.bfloat16)
+    half = two_layers(torch.bfloat16, device=device)
     half.load_state_dict({name: tensor.clone() for name, tensor in whole.state_dict().items()})
     train(whole, optimizer, range(4, 8))
     resumed = build(half, cfg, seed=5)
     tensors_to_state(resumed, load_file(tmp_path / "moments.safetensors"))
     train(half, resumed, range(4, 8))
     assert all(torch.equal(tensor, half.state_dict()[name]) for name, tensor in whole.state_dict().items())
-    other = two_layers(torch.bfloat16)
+    other = two_layers(torch.bfloat16, device=device)
     train(other, build(other, cfg, seed=6), range(8))
     assert not torch.equal(other[0].weight, whole[0].weight), "the seed decides how weights round"
+
+
+@pytest.fixture
+def pages(device: str, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Sizes of the memory that was sent for. The CPU has stand-ins for bitsandbytes' calls: CPU tensors with the marks of paged ones."""
+    functional, sizes = bitsandbytes.functional, []
+    prefetch, is_on_gpu = functional.prefetch_tensor, functional.is_on_gpu
+
+    def get_paged(*shape: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+        memory = torch.full(shape, 99, dtype=dtype)
+        memory.is_paged, memory.page_deviceid = True, device.index
+        return memory
+
+    def prefetch_tensor(memory: Tensor) -> None:
+        assert memory.is_paged
+        sizes.append(memory.nbytes)
+        if device == "cuda":
+            prefetch(memory)
+
+    def has_all_on_the_card(tensors: list[Tensor]) -> bool:
+        assert [n for n, tensor in enumerate(tensors) if getattr(tensor, "is_paged", False)] in ([], [2, 3]), "both moments or none"
+        return is_on_gpu(tensors)
+
+    monkeypatch.setattr(functional, "prefetch_tensor", prefetch_tensor)
+    monkeypatch.setattr(functional, "is_on_gpu", has_all_on_the_card)
+    if device == "cpu":
+        monkeypatch.setattr(functional, "get_paged", get_paged)
+        monkeypatch.setattr(torch.cuda, "synchronize", lambda device=None: None)
+    return sizes
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_paged_moments_are_the_plain_ones_bit_for_bit_and_each_go_on_from_the_other(
+    device: str, pages: list[int], monkeypatch: pytest.MonkeyPatch
+):
+    """INVARIANT 29. Two matrices of 96 x 96 in three slices each, two moments a slice, for which it sends."""
+    monkeypatch.setattr(tensor_adamw, "SLICE", 4096)
+
+    def trained(is_paged: bool, steps: range, start: dict[str, Tensor] | None = None) -> dict[str, Tensor]:
+        """Weights and moments, by their names; `start` is where they begin."""
+        model = two_layers(torch.bfloat16, device=device)
+        optimizer = build(model, OptimConfig(lr=1e-2, kind="adamw8bit", paged=is_paged, in_backward=True, clip="tensor"), seed=5)
+        if start:
+            weights = model.state_dict().keys()
+            model.load_state_dict({name: start[name] for name in weights})
+            tensors_to_state(optimizer, {name: tensor for name, tensor in start.items() if name not in weights})
+        train(model, optimizer, steps)
+        homes = {moment.device.type for moment in (optimizer.state[model[0].weight][name] for name in ("exp_avg", "exp_avg_sq"))}
+        assert homes == {"cpu" if is_paged else device}
+        return {name: tensor.cpu().clone() for name, tensor in (model.state_dict() | state_to_tensors(optimizer)).items()}
+
+    plain, paged = trained(False, range(4)), trained(True, range(4))
+    assert pages == [4096, 4096, 4096, 4096, 1024, 1024] * 2 * 4
+    from_paged, from_plain = trained(False, range(4, 8), paged), trained(True, range(4, 8), plain)
+    for one, other in ((plain, paged), (from_paged, from_plain)):
+        assert len(one) == 4 + 2 * 5 + 2 * 3
+        assert all(torch.equal(tensor, other[name]) for name, tensor in one.items())
 
 
 def test_each_tensor_is_clipped_to_its_own_norm():
@@ -203,29 +265,30 @@ def test_a_gradient_that_is_not_finite_steps_nothing_and_is_said(tmp_path: Path)
 class Head(nn.Module):
     """A head alone: 1,000 x 64, four tiles of 256 rows, the last one ragged; 8 positions."""
 
-    def __init__(self, dtype: torch.dtype, rows: int = 1000) -> None:
+    def __init__(self, dtype: torch.dtype, rows: int = 1000, *, device: str = "cpu") -> None:
         super().__init__()
         torch.manual_seed(0)
-        self.lm_head = nn.Linear(64, rows, bias=False, dtype=dtype)
+        self.lm_head = nn.Linear(64, rows, bias=False, dtype=dtype).to(device)
 
     def backward(self, step: int) -> None:
         weight = self.lm_head.weight
         generator = torch.Generator().manual_seed(step)
-        hidden = torch.randn(8, 64, generator=generator).to(weight.dtype).requires_grad_()
-        labels = torch.randint(len(weight), (8,), generator=generator)
+        hidden = torch.randn(8, 64, generator=generator).to(weight).requires_grad_()
+        labels = torch.randint(len(weight), (8,), generator=generator).to(weight.device)
         (-linear_logps(hidden, weight, labels)).mean().backward()
 
 
 @pytest.fixture
 def tiles_of_256(monkeypatch: pytest.MonkeyPatch) -> None:
     """And slices of as many values, so that both ways draw the same numbers to round by."""
-    monkeypatch.setattr(linear_logps_module, "TILE_CPU", 256)
+    for tile in ("TILE_CPU", "TILE_CUDA"):
+        monkeypatch.setattr(linear_logps_module, tile, 256)
     monkeypatch.setattr(tensor_adamw, "SLICE", 256 * 64)
 
 
-def heads(dtype: torch.dtype, steps: range, **optim: object) -> tuple[Head, TensorAdamW, Tensor]:
+def heads(dtype: torch.dtype, steps: range, *, device: str = "cpu", **optim: object) -> tuple[Head, TensorAdamW, Tensor]:
     """A head after some steps, and the norm of its last gradient."""
-    head = Head(dtype)
+    head = Head(dtype, device=device)
     optimizer = build(head, OptimConfig(lr=1e-2, weight_decay=0.1, in_backward=True, clip="tensor", **optim))
     for step in steps:
         head.backward(step)
@@ -233,9 +296,9 @@ def heads(dtype: torch.dtype, steps: range, **optim: object) -> tuple[Head, Tens
     return head, optimizer, norm
 
 
-def whole_heads(dtype: torch.dtype, steps: range, **optim: object) -> tuple[Head, TensorAdamW, Tensor]:
+def whole_heads(dtype: torch.dtype, steps: range, *, device: str = "cpu", **optim: object) -> tuple[Head, TensorAdamW, Tensor]:
     """The same with the gradient whole, after the backward pass."""
-    head = Head(dtype)
+    head = Head(dtype, device=device)
     cfg = OptimConfig(lr=1e-2, weight_decay=0.1, **optim)
     optimizer = TensorAdamW([{"params": [("lm_head.weight", head.lm_head.weight)], "weight_decay": 0.1}], cfg, seed=0)
     for step in steps:
@@ -249,10 +312,12 @@ def whole_heads(dtype: torch.dtype, steps: range, **optim: object) -> tuple[Head
 @pytest.mark.usefixtures("tiles_of_256")
 @pytest.mark.parametrize("kind", ["adamw", "adamw8bit"])
 @pytest.mark.parametrize("max_norm", [None, 0.01])
-def test_a_head_that_steps_in_tiles_is_the_head_stepped_whole(kind: str, max_norm: float | None):
+@pytest.mark.parametrize("device", DEVICES)
+def test_a_head_that_steps_in_tiles_is_the_head_stepped_whole(kind: str, max_norm: float | None, device: str):
     """fp32: to the last bit; clipped, but for the order in which the norm is summed, where Adam's gradient is not near its eps."""
-    tiled, tiled_optimizer, tiled_norm = heads(torch.float32, range(3), kind=kind, max_grad_norm=max_norm)
-    whole, whole_optimizer, whole_norm = whole_heads(torch.float32, range(3), kind=kind, max_grad_norm=max_norm)
+    options = {"kind": kind, "max_grad_norm": max_norm, "device": device}
+    tiled, tiled_optimizer, tiled_norm = heads(torch.float32, range(3), **options)
+    whole, whole_optimizer, whole_norm = whole_heads(torch.float32, range(3), **options)
     assert tiled.lm_head.weight.grad is None
     far = (tiled.lm_head.weight - whole.lm_head.weight).abs() > 1e-6
     assert far.float().mean() <= (1e-4 if max_norm else 0)

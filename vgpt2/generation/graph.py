@@ -33,7 +33,8 @@ class GraphedStep:
                 self._forward(model)
         torch.cuda.current_stream(device).wait_stream(stream)
         self._graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self._graph):
+        # another thread may page-lock a training batch meanwhile, which would end a recording that forbids that to the whole process
+        with torch.cuda.graph(self._graph, capture_error_mode="thread_local"):
             self._hidden = self._forward(model)
 
     def __call__(self, runs: Sequence[Sequence[int]]) -> Tensor:
