@@ -41,6 +41,8 @@ from vgpt2.tokencache import Rows, Sink
 from vgpt2.tokenizer import ChatTokenizer
 
 STATE_FILE, OPTIMIZER_FILE = "trainer_state.json", "optimizer.safetensors"
+# torch's and oneDNN's own: each keeps 1024 bf16 matmuls by their shapes with their memory, and hardly two steps have one length
+PRIMITIVE_CACHES = ("LRU_CACHE_CAPACITY", "ONEDNN_PRIMITIVE_CACHE_CAPACITY")
 
 
 def run(
@@ -185,6 +187,9 @@ def choose_device(cfg: TrainConfig) -> tuple[torch.device, torch.dtype]:
     device, dtype = device_and_dtype(cfg.device, cfg.model.dtype)
     if cfg.optim.paged and (device.type != "cuda" or sys.platform == "win32"):
         raise ValueError(f"optim.paged is true; only CUDA on Linux pages moments, this is {device.type} on {sys.platform}, so set it false")
+    if device.type == "cpu":
+        for cache in PRIMITIVE_CACHES:
+            os.environ.setdefault(cache, "64")  # read at the first matmul; the kinds of a step are fewer
     if cfg.deterministic and device.type == "cuda":
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True)
