@@ -5,7 +5,7 @@ from eval.markup import marked, text
 from eval.paired import Comparison
 
 SHOWN_CHARACTERS = 1200
-SHOWN_FINDINGS = 8
+SHOWN_FINDINGS = 5
 
 
 def all_answers(comparison: Comparison) -> str:
@@ -30,7 +30,7 @@ def _answer(comparison: Comparison, id: str) -> str:
     answers = [found[id] for found in comparison.answers]
     last = answers[-1]
     mark = "✓ right" if last.right else f"✗ {text(last.theme or 'wrong')}: {text(last.reason)}"
-    given = "".join(_given(name, answer) for name, answer in zip(comparison.names, answers))
+    given = "".join(map(_given, comparison.names, answers, (None, *comparison.names), (None, *answers)))
     return (
         f'<details data-verdict="{"|".join(_verdicts(answers))}" data-theme="{text(last.theme)}" data-group="{text(last.group)}">'
         f'<summary>{text(id)} <span class="{"better" if last.right else "worse"}">{mark}</span></summary>'
@@ -47,9 +47,13 @@ def _verdicts(answers: list[Judged]) -> list[str]:
     return found
 
 
-def _given(name: str, answer: Judged) -> str:
+def _given(name: str, answer: Judged, before: str | None, answer_before: Judged | None) -> str:
+    """A model's answer with what is to be said of it; once where the model before it gave the same."""
     verdict = "right" if answer.right else answer.reason
     collapse = f", {answer.collapse}" if answer.collapse else ""
+    head = f"<h3>{text(name)}: {text(verdict)}{text(collapse)}</h3>"
+    if answer_before and answer.answer == answer_before.answer:
+        return f"{head}<p>The answer of {text(before)}.</p>"
     notes = [f"⚠ {finding['code']}: {finding['message']}" for finding in answer.findings[:SHOWN_FINDINGS]]
     if answer.unreal:
         notes.append(f"⚠ names that do not exist: {', '.join(answer.unreal)}")
@@ -58,4 +62,4 @@ def _given(name: str, answer: Judged) -> str:
     if answer.differs_in:
         notes.append(f"differs from gold in {', '.join(answer.differs_in).replace('_', ' ')}")
     listed = f"<ul>{''.join(f'<li>{text(note)}</li>' for note in notes)}</ul>" if notes else ""
-    return f"<h3>{text(name)}: {text(verdict)}{text(collapse)}</h3><pre>{marked(answer, SHOWN_CHARACTERS)}</pre>{listed}"
+    return f"{head}<pre>{marked(answer, SHOWN_CHARACTERS)}</pre>{listed}"

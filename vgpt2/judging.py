@@ -107,6 +107,8 @@ def judge(item: Item, answer: str, catalogue: Catalogue) -> Verdict:
         return Verdict({"existence": right}, collapse, "" if right else f"{verb} {item.expect['name']} exists")
     if item.kind == "column":
         table, column = item.expect["table"], item.expect["column"]
+        if column and (denied := [name for name in (table, f"{table}.{column}") if denies(answer, name)]):
+            return Verdict({"column": False}, collapse, f"denies that {denied[0]} exists")
         right = names_column(answer, table, column, catalogue) and (column is not None or abstains(answer))
         reason = f"does not name {column} of {table} alone" if column else f"does not say that {table} has no such column"
         return Verdict({"column": right}, collapse, "" if right else reason)
@@ -127,11 +129,20 @@ def abstains(answer: str, candidates: Collection[str] = ()) -> bool:
 
 def existence(answer: str, name: str) -> Literal["accepts", "refuses"] | None:
     """Whether the answer claims that exactly `name` (an object, or object.column) exists or not; None for neither and for both."""
-    kinds = {claim.kind for claim in claims(answer, about=name) if _is_about(claim.name, claim.of, name)}
-    said = kinds & {"exists", "not_exists"}
+    said = _claimed(answer, name) & {"exists", "not_exists"}
     if len(said) != 1:
         return None
     return "accepts" if said == {"exists"} else "refuses"
+
+
+def denies(answer: str, name: str) -> bool:
+    """Whether the answer claims that exactly `name` does not exist, whatever it claims besides."""
+    return "not_exists" in _claimed(answer, name)
+
+
+def _claimed(answer: str, name: str) -> set[str]:
+    """Kinds of the claims about exactly `name`."""
+    return {claim.kind for claim in claims(answer, about=name) if _is_about(claim.name, claim.of, name)}
 
 
 def names_column(answer: str, table: str, column: str | None, catalogue: Catalogue) -> bool:

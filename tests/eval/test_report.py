@@ -201,11 +201,20 @@ def test_text_stands_out_from_its_ground_in_both_themes():
                 assert contrast(theme[ink], theme[ground]) >= 4.5, (ink, ground, theme)
 
 
+def test_an_answer_that_two_models_gave_stands_once(judged_report):
+    answer = "Nearest name: APTH & APTL."
+    rendered = page.render(compare([judged_report(name, lambda _: answer) for name in ("base", "sft", "dpo")]))
+    listed = rendered[rendered.index("<h2>All answers</h2>") :]
+    questions = len(judged_report("base", lambda _: answer)["answers"])
+    assert listed.count("The answer of base.") == listed.count("The answer of sft.") == questions
+    assert listed.count("Nearest name: APTH &amp; APTL.") == questions
+
+
 def test_six_hundred_and_forty_answers_of_four_models_stay_under_two_megabytes(judged_report):
-    long_answer = 'The table holds the <invoices> of a "vendor". ' * 8
     reports = []
     for name in ("base", "sft", "dpo", "kto"):
-        content = judged_report(name, lambda _: long_answer)
+        long_answer = f'The {name} table holds the <invoices> of a "vendor". ' * 8
+        content = judged_report(name, lambda _, said=long_answer: said)
         some = content["answers"]
         content["answers"] = [answer | {"id": f"{answer['id']}-{n}"} for n in range(14) for answer in some][:640]
         reports.append(content)

@@ -181,6 +181,23 @@ def test_a_column_is_found_when_it_alone_is_named(answer, right):
 
 
 @pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        ("APTH.APRef does not exist. Nearest name: APTH.APRef.", "denies that APTH.APRef exists"),
+        ("Nearest name: APTD (AP transaction detail). APTH.APRef does not exist.", "denies that APTH.APRef exists"),
+        ("There is no table or view named APTH. APTH.APRef holds it.", "denies that APTH exists"),
+        ("APTH.APRef holds it. APTH.InvNum does not exist.", "does not name APRef of APTH alone"),
+        ("Nearest name: APTH.APRef. APTX does not exist.", ""),
+        ("APTH.APRef exists and holds it.", ""),
+    ],
+)
+def test_a_column_that_is_named_and_denied_is_not_found(answer, reason):
+    item = Item("q", "column", "columns", [], {"table": "APTH", "column": "APRef"})
+    verdict = judge(item, answer, CATALOGUE)
+    assert (verdict.passed, verdict.reason) == ({"column": not reason}, reason)
+
+
+@pytest.mark.parametrize(
     ("answer", "kind"),
     [
         ("", "empty"),
