@@ -5,7 +5,7 @@ from eval.markup import marked, text
 from eval.paired import Comparison
 
 SHOWN_CHARACTERS = 1200
-SHOWN_FINDINGS = 5
+SHOWN_FINDINGS = 4
 
 
 def all_answers(comparison: Comparison) -> str:
