@@ -59,10 +59,7 @@ class Rope(torch.autograd.Function):
 
 def rope_reference(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     """x (T, H, Dh), one of q and k, turned."""
-    wide = x.to(torch.promote_types(x.dtype, cos.dtype))
-    first, second = wide.chunk(2, dim=-1)
-    turned = torch.empty_like(wide)
-    turned_first, turned_second = turned.chunk(2, dim=-1)
-    torch.mul(first, cos, out=turned_first).addcmul_(second, sin, value=-1)  # in place: a third less time than with a tensor a product
-    torch.mul(second, cos, out=turned_second).addcmul_(first, sin)
-    return turned.to(x.dtype)
+    first, second = x.to(torch.promote_types(x.dtype, cos.dtype)).chunk(2, dim=-1)
+    turned_first = (first * cos).addcmul_(second, sin, value=-1)  # in place: no tensor for a second product
+    turned_second = (second * cos).addcmul_(first, sin)
+    return torch.cat((turned_first, turned_second), dim=-1).to(x.dtype)

@@ -44,4 +44,4 @@ def lay_out(model: nn.Module) -> None:
             if layer.weight.dtype == torch.float32:
                 layer.weight.data = by_column(layer.weight.data)
             elif has_blocks(layer.weight):
-                setattr(parent, name, BlockedLinear(layer.weight, layer.bias))
+                parent.add_module(name, BlockedLinear(layer.weight, layer.bias))
