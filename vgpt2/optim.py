@@ -117,6 +117,12 @@ def tensors_to_state(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor
             optimizer.state[parameter][moment] = tensors[f"{name}.{moment}"].to(home, copy=True)
 
 
+def state_bytes(optimizer: torch.optim.Optimizer) -> int:
+    """Bytes of the tensors that `state_to_tensors` gives after the first step."""
+    parameters = _named_parameters(optimizer).values()
+    return sum(like.nbytes for parameter in parameters for like in _moments(optimizer, parameter).values())
+
+
 def _moments(optimizer: torch.optim.Optimizer, parameter: nn.Parameter) -> dict[str, Tensor]:
     """What the optimizer keeps for a parameter, on the meta device: names, shapes, dtypes."""
     if isinstance(optimizer, TensorAdamW):
