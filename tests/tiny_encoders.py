@@ -39,3 +39,24 @@ def slow(record, tokenizer):
 
 def breaks(record, tokenizer):
     return record.no_such_field
+
+
+def starves_at_five(record, tokenizer):
+    """Five seconds by the clock, 0.3 of its own CPU time: what a machine that others use leaves to a job."""
+    if record.id == "5":
+        for _ in range(10):
+            time.sleep(0.5)
+            burn(0.03)
+    return (record.id,)
+
+
+def runs_for_ever_at_five(record, tokenizer):
+    if record.id == "5":
+        burn(600)
+    return (record.id,)
+
+
+def burn(cpu_s):
+    until = time.process_time() + cpu_s
+    while time.process_time() < until:
+        pass

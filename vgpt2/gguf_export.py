@@ -16,6 +16,7 @@ import torch
 
 from vgpt2 import atomic
 from vgpt2.model_config import ModelConfig
+from vgpt2.rope_scaling import Rope, inverse_frequencies, yarn_attention_factor
 from vgpt2.weights import HEAD, check_folder, opened
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ SPLITS = {
     "Digits": "smollm",
     "": "gpt-2",
 }
+FACTORS = "rope.freqs.weight"  # of no Hugging Face folder: in a GGUF Llama 3's rotary rule is a tensor
 NORMAL, CONTROL, USER_DEFINED, UNUSED = 1, 3, 4, 5  # llama.cpp's token types
 
 
@@ -50,6 +52,8 @@ def write_gguf(folder: Path, out: Path, *, kind: str) -> float:
     shapes = {name: tuple(shape) for parts in files.values() for name, shape in parts.items()}
     if cfg.tie_word_embeddings:
         shapes.pop(HEAD, None)  # llama.cpp takes the embedding where there is no head
+    if cfg.rope.rule == "llama3":
+        shapes = {FACTORS: (cfg.head_dim // 2,)} | shapes
     out.parent.mkdir(parents=True, exist_ok=True)
     staged = atomic.aside(out, "tmp")
     try:
@@ -93,13 +97,15 @@ def describe_model(writer: GGUFWriter, cfg: ModelConfig, kind: str, *, name: str
     writer.add_layer_norm_rms_eps(cfg.rms_norm_eps)
     writer.add_rope_freq_base(cfg.rope.theta)
     writer.add_rope_dimension_count(cfg.head_dim)
-    if cfg.rope.rule in ("linear", "yarn"):
-        writer.add_rope_scaling_type(RopeScalingType[cfg.rope.rule.upper()])
-        writer.add_rope_scaling_factor(cfg.rope.factor)
-        if cfg.rope.rule == "yarn":
-            writer.add_rope_scaling_orig_ctx_len(cfg.rope.original_length)
-    elif cfg.rope.rule != "default":
-        raise ValueError(f"rope_scaling '{cfg.rope.rule}' has no key in a GGUF of ours; default, linear and yarn have")
+    rope = cfg.rope
+    if rope.rule in ("linear", "yarn"):
+        writer.add_rope_scaling_type(RopeScalingType[rope.rule.upper()])
+        writer.add_rope_scaling_factor(rope.factor)
+    if rope.rule == "yarn":
+        writer.add_rope_scaling_orig_ctx_len(rope.original_length)
+        plain = Rope("yarn", rope.theta, rope.factor, rope.original_length, attention_factor=yarn_attention_factor(rope.factor, 0, 0))
+        if rope != plain:
+            raise ValueError("rope_scaling yarn with betas or factors of its own is not written to a GGUF; its defaults are")
 
 
 def describe_tokenizer(writer: GGUFWriter, folder: Path, vocab_size: int) -> None:
@@ -172,7 +178,9 @@ def stored_kind(shape: tuple[int, ...], kind: str) -> GGMLQuantizationType:
 def tensors(
     files: Mapping[Path, Mapping[str, Any]], shapes: Mapping[str, tuple[int, ...]], cfg: ModelConfig
 ) -> Iterator[tuple[str, np.ndarray]]:
-    """Every tensor in fp32, one at a time; q and k of a Llama in llama.cpp's row order."""
+    """Every tensor of `shapes` in fp32, one at a time; q and k of a Llama in llama.cpp's row order."""
+    if FACTORS in shapes:
+        yield FACTORS, (inverse_frequencies(Rope(theta=cfg.rope.theta), cfg.head_dim) / inverse_frequencies(cfg.rope, cfg.head_dim)).numpy()
     heads = {"q_proj": cfg.num_attention_heads, "k_proj": cfg.num_key_value_heads}
     is_llama = ARCHITECTURES[cfg.model_type] == "llama"
     for path, parts in files.items():

@@ -123,6 +123,12 @@ def tensors_to_state(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor
             room.copy_(tensors[f"{name}.{moment}"])
 
 
+def state_bytes(optimizer: torch.optim.Optimizer) -> int:
+    """Bytes of the tensors that `state_to_tensors` gives after the first step."""
+    parameters = _named_parameters(optimizer).values()
+    return sum(like.nbytes for parameter in parameters for like in _moments(optimizer, parameter, "meta").values())
+
+
 def _moments(optimizer: torch.optim.Optimizer, parameter: nn.Parameter, device: torch.device | str) -> dict[str, Tensor]:
     """What the optimizer keeps for a parameter on `device`, with values of no meaning."""
     if isinstance(optimizer, TensorAdamW):

@@ -130,10 +130,7 @@ def assemble(
     state, source = restore(model, optimizer, folder, cfg, run_id=record["id"]) if resume else (State(), None)
     if resume and loop.is_finished(cfg, len(steps), state) and (folder / runrecord.SUMMARY).exists():
         return None
-    trainable = sum(parameter.numel() for group in optimizer.param_groups for parameter in group["params"])
-    # weights and two moments, fp32; PiSSA's start beside A and B, an embedding that is also the head twice
-    is_larger = cfg.lora is not None and bool(cfg.lora.init == "pissa" or cfg.lora.modules_to_save)
-    checkpoint.require_space(folder, copies=cfg.checkpoint.keep + 3, bytes_each=(16 if is_larger else 12) * trainable)
+    checkpoint.require_space(folder, copies=cfg.checkpoint.keep + 3, bytes_each=checkpoint_bytes(optimizer, cfg.lora))
     if source:
         print(f"going on after step {state.step:,} from {source}")
     if resume:
@@ -311,6 +308,13 @@ def write_checkpoint(folder: Path, state: State, model: CausalLM, optimizer: tor
     (folder / STATE_FILE).write_text(json.dumps(asdict(state), indent=1) + "\n", "utf-8")
 
 
+def checkpoint_bytes(optimizer: torch.optim.Optimizer, lora: LoRAConfig | None) -> int:
+    """What `write_checkpoint` writes: weights and moments; PiSSA's start lies beside A and B, an embedding that is also the head twice."""
+    weights_bytes = sum(parameter.nbytes for group in optimizer.param_groups for parameter in group["params"])
+    is_larger = lora is not None and bool(lora.init == "pissa" or lora.modules_to_save)
+    return (2 if is_larger else 1) * weights_bytes + optim.state_bytes(optimizer)
+
+
 def restore(model: CausalLM, optimizer: torch.optim.Optimizer, folder: Path, cfg: TrainConfig, *, run_id: str) -> tuple[State, Path | None]:
     """Weights, moments and state of the newest whole checkpoint, and its folder; a fresh state where no step was saved yet.
 
@@ -326,7 +330,7 @@ def restore(model: CausalLM, optimizer: torch.optim.Optimizer, folder: Path, cfg
     if cfg.lora:
         load_adapter(model, source)
     else:
-        saved = weights.load_model(source, dtype=torch.float32, device="cpu")
+        saved = weights.load_model(source, dtype=model.lm_head.weight.dtype, device="cpu")
         model.load_state_dict(saved.state_dict())
     optim.tensors_to_state(optimizer, from_bytes((source / OPTIMIZER_FILE).read_bytes()))
     state = loop.state_from_json(json.loads((source / STATE_FILE).read_text("utf-8")))

@@ -4,7 +4,13 @@ import errno
 import os
 import signal
 
+import pytest
+import torch
+from safetensors.torch import load_file
+from tiny_jobs import sft_rows, tiny_config, tiny_job, tiny_model
 from tiny_runs import Trigger, differences, leftovers, snapshot, train
+
+from vgpt2 import loop, run
 
 
 def full() -> None:
@@ -62,6 +68,26 @@ def test_a_disk_too_small_is_refused_before_the_first_step_with_bytes(place):
     assert done.err.startswith(f"{place.output / 'run'}: needs 5 x ")
     assert "300.0 kB free; free some, or lower checkpoint.keep" in done.err
     assert not (place.output / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("dtype", "keys"),
+    [
+        (torch.float32, {}),
+        (torch.bfloat16, {"optim": {"kind": "adamw8bit"}, "lora": {"rank": 64}}),
+        (torch.float32, {"lora": {"init": "pissa"}}),
+        (torch.float32, {"lora": None}),
+        (torch.bfloat16, {"lora": None, "optim": {"kind": "adamw8bit", "in_backward": True, "clip": "tensor"}}),
+    ],
+    ids=["lora", "lora in 8 bits", "pissa", "full", "lean full"],
+)
+def test_the_room_that_a_run_asks_for_is_what_its_checkpoints_take(dtype, keys, tmp_path):
+    cfg = tiny_config("sft", **keys, batch={"packs_per_step": 2, "micro_batch_tokens": 4096})
+    job, state = tiny_job(cfg, sft_rows(8), tmp_path, model=tiny_model(dtype=dtype)), loop.State()
+    loop.take_step(job, state)
+    run.write_checkpoint(tmp_path, state, job.model, job.optimizer, cfg)
+    written = [tensor for path in tmp_path.glob("*.safetensors") for tensor in load_file(path).values()]
+    assert sum(tensor.nbytes for tensor in written) == run.checkpoint_bytes(job.optimizer, cfg.lora)
 
 
 def test_a_place_where_nothing_can_be_made_is_refused_before_the_model_loads(place):

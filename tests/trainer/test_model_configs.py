@@ -21,9 +21,17 @@ SCALED = {
 }
 
 
-@pytest.mark.parametrize("path", sorted(Path("configs/models").glob("*.yaml")), ids=lambda path: path.stem)
-def test_a_scaled_down_twin_of_each_model_config_trains(path, place):
-    done = train(place.argv("sft", **SCALED)[:2] + ["--config", str(path)] + place.argv("sft", **SCALED)[4:])
+CONFIGS = sorted(Path("configs/models").glob("*.yaml"))
+PREFERENCES = [(stage, path) for path in CONFIGS if path.stem in ("qwen7b-full", "qwen32b-qlora") for stage in ("dpo", "kto")]
+CASES = [*(("sft", path) for path in CONFIGS), *PREFERENCES]
+
+
+@pytest.mark.parametrize(("stage", "path"), CASES, ids=lambda part: getattr(part, "stem", part))
+def test_a_scaled_down_twin_of_each_model_config_trains(stage, path, place):
+    """Every file in SFT; the two ways to hold a base, all weights trained and four bits, in the other stages too."""
+    settings = SCALED | ({} if stage == "sft" else {"data.train": [f"data/samples/{stage}.jsonl"], "batch.micro_batch_tokens": 1024})
+    argv = place.argv(stage, **settings)
+    done = train([*argv[:2], "--config", str(path), *argv[4:]])
     assert done.code == 0, done.err
     assert "done: 2 of 2 steps" in done.out
 

@@ -80,11 +80,19 @@ def test_a_bug_in_a_stage_shows_itself(capfd):
         encode_all(rows(70), tiny_encoders.breaks, tokenizer=None, workers=0)
 
 
-def test_a_hanging_worker_is_given_up(monkeypatch):
-    """Fault 41: at most STALL_S, here 2 seconds."""
+@pytest.mark.parametrize("encode", [tiny_encoders.hangs_at_five, tiny_encoders.runs_for_ever_at_five])
+def test_a_hanging_worker_is_given_up(encode, monkeypatch):
+    """Fault 41: at most STALL_S, here 2 seconds, of waiting or of its own CPU time."""
     monkeypatch.setattr(encoding, "STALL_S", 2.0)
-    with pytest.raises(WorkerLost, match="hangs"):
-        encode_all(rows(200), tiny_encoders.hangs_at_five, tokenizer=None, workers=2)
+    with pytest.raises(WorkerLost, match=r"train\.jsonl:1 to data/train\.jsonl:64: the tokenising worker hangs"):
+        encode_all(rows(200), encode, tokenizer=None, workers=2)
+
+
+def test_a_worker_that_gets_little_of_the_machine_is_no_hanging_one(monkeypatch):
+    """Five seconds for a chunk, 0.3 of them of CPU time, where three may pass without any."""
+    monkeypatch.setattr(encoding, "STALL_S", 3.0)
+    examples, _ = encode_all(rows(200), tiny_encoders.starves_at_five, tokenizer=None, workers=2)
+    assert len(examples) == 200
 
 
 def test_an_interrupt_in_the_middle_ends_the_workers():

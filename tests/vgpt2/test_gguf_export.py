@@ -8,9 +8,11 @@ import pytest
 import tiny_tokenizer
 import torch
 from gguf import GGUFReader
+from tiny_models import LLAMA3_ROPE
 from tokenizers import Regex, Tokenizer, pre_tokenizers
 from torch.testing import assert_close
 from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM, Qwen3Config, Qwen3ForCausalLM
+from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
 from vgpt2 import export, gguf_import
 from vgpt2.generate import generate
@@ -22,6 +24,7 @@ IDS = torch.tensor([[5, 9, 2, 40, 31, 7, 7, 0, 96, 12]])
 SIZES = {"hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2}
 FAMILIES = {
     "llama": lambda: LlamaForCausalLM(LlamaConfig(vocab_size=400, tie_word_embeddings=True, **SIZES)),
+    "llama-3.1": lambda: LlamaForCausalLM(LlamaConfig(vocab_size=400, rope_parameters=LLAMA3_ROPE, **SIZES)),
     "qwen2": lambda: Qwen2ForCausalLM(Qwen2Config(vocab_size=410, tie_word_embeddings=False, **SIZES)),
     "qwen3": lambda: Qwen3ForCausalLM(Qwen3Config(vocab_size=400, tie_word_embeddings=True, head_dim=128, **SIZES)),
 }
@@ -51,7 +54,7 @@ def logits(model: torch.nn.Module) -> torch.Tensor:
 
 
 @pytest.mark.parametrize(("kind", "tolerance"), [("F16", 2e-2), ("BF16", 1e-1), ("Q8_0", 1.5e-1)])
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", ["llama", "qwen2", "qwen3"])
 def test_transformers_own_reader_finds_the_model_again(family: str, kind: str, tolerance: float, tmp_path: Path):
     """Logits of a foreign loader that undoes llama.cpp's names and row order by itself; a wrong permutation is off by more than 1."""
     folder = model_folder(tmp_path / "model", family)
@@ -91,6 +94,33 @@ def test_ids_beyond_the_tokenizer_are_filled_up_as_unused(tmp_path: Path):
     assert fields["tokenizer.ggml.pre"].contents() == "qwen2"
     assert tokens[fields["tokenizer.ggml.eos_token_id"].contents()] == "<|im_end|>"
     assert "<|im_start|>" in fields["tokenizer.chat_template"].contents()
+
+
+def test_llama_3_s_rotary_rule_is_a_tensor_that_llama_cpp_divides_frequencies_by(tmp_path: Path):
+    """Against transformers' frequencies; channel 0 turns fast and is kept, the last one turns slowly and is slowed eight times."""
+    folder, frequencies = model_folder(tmp_path / "model", "llama-3.1"), ROPE_INIT_FUNCTIONS["llama3"](FAMILIES["llama-3.1"]().config)[0]
+    write_gguf(folder, tmp_path / "model.gguf", kind="Q8_0")
+    reader = GGUFReader(tmp_path / "model.gguf")
+    (factors,) = [tensor.data for tensor in reader.tensors if tensor.name == "rope_freqs.weight"]
+    assert reader.fields["llama.rope.freq_base"].contents() == 500_000
+    assert_close(torch.tensor(factors) * frequencies, 500_000.0 ** -(torch.arange(8) / 8))
+    assert (factors[0], factors[-1]) == (1, 8)
+    assert len(set(factors.tolist())) > 2
+
+
+def test_yarn_is_written_by_its_two_numbers_and_refused_with_others(tmp_path: Path):
+    folder, out = model_folder(tmp_path / "model", "llama"), tmp_path / "model.gguf"
+    config = json.loads((folder / "config.json").read_text("utf-8"))
+    yarn = {"rope_type": "yarn", "rope_theta": 1e6, "factor": 4.0, "original_max_position_embeddings": 128}
+    (folder / "config.json").write_text(json.dumps(config | {"rope_parameters": yarn}), "utf-8")
+    write_gguf(folder, out, kind="F16")
+    fields = GGUFReader(out).fields
+    named = {key: fields[f"llama.rope.scaling.{key}"].contents() for key in ("type", "factor", "original_context_length")}
+    assert named == {"type": "yarn", "factor": 4.0, "original_context_length": 128}
+    (folder / "config.json").write_text(json.dumps(config | {"rope_parameters": yarn | {"beta_fast": 16.0}}), "utf-8")
+    with pytest.raises(ValueError, match="yarn with betas"):
+        write_gguf(folder, tmp_path / "other.gguf", kind="F16")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["model", "model.gguf"]
 
 
 def test_what_llama_cpp_has_no_name_for_is_refused_and_nothing_is_left(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
