@@ -343,6 +343,15 @@ def test_of_paged_moments_only_the_scales_count_on_the_card(lora):
     assert plan(setup, batch, 0).peak - plan(paged, batch, 0).peak == 2 * trained
 
 
+def test_a_32b_folder_is_loaded_in_less_than_24_gb_of_the_hosts_memory():
+    """Codes 16.1 GB, ends 3.1; beside them two 16-bit matrices and 96 MiB: in a child, 74 MiB of 8-MiB matrices and 107 of 32-MiB ones."""
+    cfg = ModelConfig("qwen2", 152_064, 5120, 27_648, 64, 40, 8, 128, qkv_bias=True)
+    matrix = 2 * cfg.hidden_size * cfg.intermediate_size  # on the host none stays dequantised
+    there = step_bytes.fixed_bytes(Setup(cfg, LoRAConfig(rank=128), 2, nf4=True))["weights"] - matrix
+    assert there / 1e9 == pytest.approx(16.1 + 3.1, abs=0.05)
+    assert there + 2 * matrix + 96 * 2**20 < 24e9
+
+
 @pytest.mark.parametrize(
     ("lora", "message"),
     [

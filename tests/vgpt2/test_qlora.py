@@ -299,7 +299,10 @@ def test_loading_never_holds_the_sixteen_bit_model(tmp_path: Path):
         shapes = {name: tensor.shape for name, tensor in CausalLM(cfg).state_dict().items()}
     random = torch.randn(4096, 1024, dtype=torch.bfloat16) * 0.02
     whole = {name: random.flatten()[: shape.numel()].clone().view(shape) for name, shape in shapes.items()}
-    save_file(whole, tmp_path / "model.safetensors")
+    homes = {name: f"model-0000{index % 2 + 1}-of-00002.safetensors" for index, name in enumerate(whole)}
+    for file in set(homes.values()):
+        save_file({name: whole[name] for name, home in homes.items() if home == file}, tmp_path / file)
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps({"weight_map": homes}), "utf-8")
     (tmp_path / "config.json").write_text(json.dumps(cfg.to_hf("bfloat16")), "utf-8")
     total = sum(tensor.nbytes for tensor in whole.values())
     del whole
