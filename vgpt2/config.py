@@ -27,7 +27,7 @@ class Part(BaseModel):
 
 class ModelSource(Part):
     path: str
-    """folder of the base model: config.json, safetensors, tokenizer"""
+    """folder of the base model: config.json, safetensors, tokenizer; or its hub name, where the hub's cache holds it"""
     dtype: Literal["auto", "bfloat16", "float32"] = "auto"
     """precision of the matmuls and of frozen weights; auto: bfloat16 where the device has it"""
     quantization: Literal["nf4"] | None = None

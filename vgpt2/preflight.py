@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from vgpt2.config import TrainConfig
+from vgpt2.hub import folder_of
 from vgpt2.registry import sources
 
 CONFIG_HEAD = "# the resolved config of this run, written by python -m vgpt2.train"
@@ -24,7 +25,7 @@ def run_folder(cfg: TrainConfig) -> Path:
 def mistakes(cfg: TrainConfig, *, resume: bool, preview: bool = False) -> list[str]:
     """Every mistake that the file system shows, a line each; a preview needs neither a free run folder nor an audit."""
     run = [] if preview else [*_run(cfg, resume), *_adapter(cfg)]
-    return [*run, *_model(Path(cfg.model.path)), *_data(cfg, audited=cfg.data.require_audit and not preview)]
+    return [*run, *_model(cfg.model.path), *_data(cfg, audited=cfg.data.require_audit and not preview)]
 
 
 def data_files(cfg: TrainConfig) -> list[Path]:
@@ -70,7 +71,11 @@ def _is_of_a_start(entry: Path) -> bool:
     return entry.name.startswith(".") or entry.name == "run.lock"
 
 
-def _model(folder: Path) -> list[str]:
+def _model(path: str) -> list[str]:
+    try:
+        folder = folder_of(path)
+    except ValueError as error:
+        return [f"model.path: {error}"]
     if not folder.is_dir():
         cure = "python -m vgpt2.embedded" if "smollm2-135m" in folder.name else "put the folder there, or --set model.path=DIR"
         return [f"model.path: {folder} is no folder; {cure}"]

@@ -10,6 +10,7 @@ from vgpt2 import __version__, llamafactory, preflight
 from vgpt2.config import TrainConfig
 from vgpt2.configfile import ConfigError, keys, load
 from vgpt2.encoding import WorkerLost
+from vgpt2.hub import folder_of
 
 STAGES = ("sft", "dpo", "kto")
 EXAMPLES = """examples:
@@ -119,7 +120,18 @@ def config_of(args: argparse.Namespace) -> TrainConfig:
         path = Path(output) / (args.run or args.stage) / "config.yaml"
         if not path.is_file():
             raise ConfigError([f"{path}: no such file; there is no run '{args.run or args.stage}' to resume, start it without --resume"])
-    return load(TrainConfig, path, overrides)
+    return located(load(TrainConfig, path, overrides))
+
+
+def located(cfg: TrainConfig) -> TrainConfig:
+    """The config with the folder that a hub name in model.path means; a name of no folder is left to preflight, beside other mistakes."""
+    try:
+        folder = folder_of(cfg.model.path)
+    except ValueError:
+        return cfg
+    if folder == Path(cfg.model.path):
+        return cfg
+    return cfg.model_copy(update={"model": cfg.model.model_copy(update={"path": folder.as_posix()})})
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ def answers(label: bool) -> str:
 
 # stage, the data file's text, settings, what the line says
 CASES = {
-    "no model": ("sft", None, {"model__path": "nowhere/model"}, "model.path: nowhere/model is no folder"),
+    "no model": ("sft", None, {"model__path": "nowhere/model"}, "model.path: nowhere/model: is no folder here and not in the hub's cache"),
     "empty file": ("sft", "", {}, "rows.jsonl: is empty; it needs at least one row"),
     "file of blanks": ("sft", " \n\n", {}, "rows.jsonl: holds no row; it needs at least one"),
     "not JSON": ("sft", rows(ROW) + '{"instruction": "a', {}, "rows.jsonl:2: not JSON"),

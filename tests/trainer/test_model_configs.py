@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from tiny_runs import differences, train
 
+from vgpt2 import checkpoint, loading
+
 SCALED = {
     "device": "cpu",
     "model.dtype": "float32",
@@ -52,3 +54,17 @@ def test_a_run_without_room_is_refused_before_the_model_is_read(place):
     assert done.code == 2
     assert done.err.splitlines()[-1].startswith("batch.micro_batch_tokens 256: needs 0.0")
     assert not (place.output / "run" / "run.json").exists()
+
+
+def test_a_model_is_given_by_its_hub_name_where_the_hubs_cache_holds_it(place):
+    """As LLaMA-Factory's files name it; the run remembers the folder."""
+    snapshot = place.output / "hub" / "models--Tiny--model" / "snapshots" / "abc123"
+    snapshot.parent.mkdir(parents=True)
+    snapshot.symlink_to(place.model)
+    (snapshot.parents[1] / "refs").mkdir()
+    (snapshot.parents[1] / "refs" / "main").write_text("abc123", "utf-8")
+    argv = place.argv("sft", model__path="Tiny/model", max_steps=1)
+    done = train(argv, environment={"HF_HUB_CACHE": str(place.output / "hub")})
+    assert done.code == 0, done.err
+    assert f"path: {snapshot}" in (place.output / "run" / "config.yaml").read_text("utf-8")
+    assert loading.base_of(checkpoint.resolve(place.output / "run" / "best")) == snapshot
