@@ -1,16 +1,16 @@
-"""Training speed and memory on a GPU under one cap, ours and the public peers in turns: the cases S1-S3, P1, P2, Q1 and F1.
+"""Training speed and memory on a GPU under one cap, ours and the public peers in turns: the cases S1-S3, P1, P2, Q1, Q2 and F1.
 
     python benchmarks/gpu.py --cap-gib 46.5 --out benchmarks/results/gpu.json     # every case, side and setting, two rounds
     python benchmarks/gpu.py --cases S1,P1 --sides ours,trl-packed --settings same --rounds 1
     python benchmarks/gpu.py --device cpu --size tiny --cases S1,P1 --sides ours,hf --steps 2   # a trial anywhere
 
 S1, S2: SFT of Qwen2.5-7B, LoRA r128, 4,096 tokens, full and mixed rows; S3: r256, 8,192. P1: DPO, P2: KTO, 2,048, mixed rows, P1F and P2F
-full ones. Q1: 32B in NF4, r128. F1: every weight of 7B. Random weights, equal on all sides. Each run has its own process. Settings: `same`,
-a step in one micro-batch with every layer recomputed, and `best`, the fastest of those that may be a side's best; of ours what the memory
-plan chooses. tokens_per_s counts real tokens of the policy's rows (chosen and rejected) and charges our reference pass; a CPU is timed by
-process time. Shares are of the best matmul measured in the same call and count the policy's forward and backward alone. valid: training
-happened, no loss is NaN, the cap held. same loss: the last one is that of a side with the same rows, of which ours counts on a difference
-below 0.02. A side that is not installed says so.
+full ones. Q1: 32B in NF4, r128; Q2: 14B, whose folder is small enough for a peer that loads from one. F1: every weight of 7B. Random
+weights, equal on all sides. Each run has its own process. Settings: `same`, a step in one micro-batch with every layer recomputed, and
+`best`, the fastest of those that may be a side's best; of ours what the memory plan chooses. tokens_per_s counts real tokens of the
+policy's rows (chosen and rejected) and charges our reference pass; a CPU is timed by process time. Shares are of the best matmul measured
+in the same call and count the policy's forward and backward alone. valid: training happened, no loss is NaN, the cap held. same loss: the
+last one is that of a side with the same rows, of which ours counts on a difference below 0.02. A side that is not installed says so.
 """
 
 import argparse

@@ -61,6 +61,7 @@ CASES = {
     "P2": Case("kto", "7b", 128, 2048, 4, "mix", ("ours", "trl", "trl-liger")),
     "P2F": Case("kto", "7b", 128, 2048, 4, "fixed", ("ours", "trl", "trl-liger")),
     "Q1": Case("sft", "32b", 128, 4096, 1, "fixed", ("ours", "ours-offload", "hf", "trl-packed", "unsloth"), nf4=True),
+    "Q2": Case("sft", "14b", 128, 4096, 1, "fixed", ("ours", "hf", "trl-packed", "unsloth"), nf4=True),
     "F1": Case("sft", "7b", None, 4096, 1, "fixed", ("ours", "hf", "trl-packed")),
 }
 SIDES = tuple(dict.fromkeys(side for case in CASES.values() for side in case.sides))
